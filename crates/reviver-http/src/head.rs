@@ -1,0 +1,292 @@
+//! Heads: one owned, reused run of bytes and a table of places in it.
+
+use crate::Framing;
+
+/// A range of bytes in a head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub start: u32,
+    pub len: u32,
+}
+
+impl Span {
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize..(self.start + self.len) as usize]
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    Http10,
+    #[default]
+    Http11,
+    Http2,
+}
+
+/// Methods whose semantics the proxy must know; all others are relayed as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    #[default]
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    Patch,
+    Other,
+}
+
+impl Method {
+    /// RFC 9110, section 9.2.2. `Other` is not, since nothing is known of it.
+    pub fn is_idempotent(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    #[default]
+    Http,
+    Https,
+}
+
+/// RFC 9112, section 3.2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TargetForm {
+    #[default]
+    Origin,
+    Absolute,
+    Authority,
+    Asterisk,
+}
+
+/// What a field is to a proxy. Everything else is `Other` and passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    Other,
+    Host,
+    /// RFC 9110, section 7.6.1, and each field that `Connection` names.
+    Connection,
+    KeepAlive,
+    ProxyConnection,
+    Te,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    Http2Settings,
+    /// Named by `Connection`, thus for this hop only.
+    HopByHop,
+    ContentLength,
+    Expect,
+    MaxForwards,
+    ProxyAuthorization,
+    ProxyAuthenticate,
+    ProxyAuthenticationInfo,
+    Authorization,
+    Cookie,
+    SetCookie,
+    Via,
+    CdnLoop,
+    Forwarded,
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    XForwardedPort,
+    XRealIp,
+    From,
+    Referer,
+    UserAgent,
+    Accept,
+    ProxyStatus,
+    Date,
+    Server,
+    Location,
+}
+
+impl FieldKind {
+    /// Whether the field ends at this hop whatever it says.
+    pub fn is_hop_by_hop(self) -> bool {
+        matches!(
+            self,
+            Self::Connection
+                | Self::KeepAlive
+                | Self::ProxyConnection
+                | Self::Te
+                | Self::Trailer
+                | Self::TransferEncoding
+                | Self::Upgrade
+                | Self::Http2Settings
+                | Self::HopByHop
+        )
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub name: Span,
+    /// Without surrounding white space.
+    pub value: Span,
+    pub kind: FieldKind,
+}
+
+/// Bounds on a head, each answered with its own status.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Bytes of the whole head; beyond it 431 (or 414 while still in the request line).
+    pub head: usize,
+    /// Number of fields; beyond it 431. At most [`HeadLimits::MAX_FIELDS`].
+    pub fields: usize,
+    /// Bytes of the request target; beyond it 414.
+    pub target: usize,
+}
+
+impl HeadLimits {
+    pub const MAX_FIELDS: usize = 256;
+}
+
+/// A request head, checked: one host, one reading of its framing, a target of a known form.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) fields: Vec<Field>,
+    pub method: Method,
+    pub version: Version,
+    pub form: TargetForm,
+    pub scheme: Scheme,
+    pub framing: Framing,
+    /// The client asked for, or the version implies, that the connection goes on after this exchange.
+    pub keep_alive: bool,
+    /// `Expect: 100-continue` stands in an HTTP/1.1 request.
+    pub expect_continue: bool,
+    /// `Connection: upgrade` and an `Upgrade` field stand in an HTTP/1.1 request.
+    pub upgrade: bool,
+    /// `TE: trailers`: the client takes trailers.
+    pub te_trailers: bool,
+    pub max_forwards: Option<u32>,
+    /// Explicit port of the authority.
+    pub port: Option<u16>,
+    pub(crate) method_text: Span,
+    pub(crate) target: Span,
+    pub(crate) host: Span,
+    pub(crate) authority: Span,
+    pub(crate) path: Span,
+    pub(crate) query: Option<Span>,
+    pub(crate) normal_path: Option<Span>,
+}
+
+impl RequestHead {
+    /// The method as it stood on the wire.
+    pub fn method_text(&self) -> &[u8] {
+        self.method_text.of(&self.bytes)
+    }
+
+    /// The request target as it stood on the wire.
+    pub fn target(&self) -> &[u8] {
+        self.target.of(&self.bytes)
+    }
+
+    /// Host of the target, else of `Host`: lower case, no port, no trailing dot, IPv6 without brackets.
+    /// Empty where the request named none (HTTP/1.0).
+    pub fn host(&self) -> &[u8] {
+        self.host.of(&self.bytes)
+    }
+
+    /// `host[:port]` as the client wrote it, for a `Host` field.
+    pub fn authority(&self) -> &[u8] {
+        self.authority.of(&self.bytes)
+    }
+
+    /// Path as it stood on the wire: starts with `/`, or is `*` (asterisk-form), or empty (authority-form).
+    pub fn path(&self) -> &[u8] {
+        self.path.of(&self.bytes)
+    }
+
+    /// The path that rules match on: dot segments removed and unreserved characters decoded
+    /// (RFC 3986, section 6.2.2). The upstream still gets [`Self::path`].
+    pub fn normal_path(&self) -> &[u8] {
+        self.normal_path.unwrap_or(self.path).of(&self.bytes)
+    }
+
+    /// Without the `?`.
+    pub fn query(&self) -> Option<&[u8]> {
+        self.query.map(|q| q.of(&self.bytes))
+    }
+
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    pub fn name(&self, field: &Field) -> &[u8] {
+        field.name.of(&self.bytes)
+    }
+
+    pub fn value(&self, field: &Field) -> &[u8] {
+        field.value.of(&self.bytes)
+    }
+
+    /// Values of all fields of one kind, in order.
+    pub fn values(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter(move |f| f.kind == kind).map(|f| f.value.of(&self.bytes))
+    }
+
+    /// Values of all fields of one name (compared without case), in order.
+    pub fn values_of<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.fields
+            .iter()
+            .filter(move |f| f.name.of(&self.bytes).eq_ignore_ascii_case(name))
+            .map(|f| f.value.of(&self.bytes))
+    }
+}
+
+/// A response head, checked in the same way.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHead {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) fields: Vec<Field>,
+    pub version: Version,
+    pub status: u16,
+    pub framing: Framing,
+    pub keep_alive: bool,
+    pub(crate) reason: Span,
+}
+
+impl ResponseHead {
+    pub fn reason(&self) -> &[u8] {
+        self.reason.of(&self.bytes)
+    }
+
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    pub fn name(&self, field: &Field) -> &[u8] {
+        field.name.of(&self.bytes)
+    }
+
+    pub fn value(&self, field: &Field) -> &[u8] {
+        field.value.of(&self.bytes)
+    }
+
+    pub fn values(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter(move |f| f.kind == kind).map(|f| f.value.of(&self.bytes))
+    }
+
+    pub fn values_of<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.fields
+            .iter()
+            .filter(move |f| f.name.of(&self.bytes).eq_ignore_ascii_case(name))
+            .map(|f| f.value.of(&self.bytes))
+    }
+
+    /// 1xx other than 101: more responses follow.
+    pub fn is_interim(&self) -> bool {
+        (100..200).contains(&self.status) && self.status != 101
+    }
+}

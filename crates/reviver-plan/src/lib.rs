@@ -1,0 +1,10 @@
+//! The compiled configuration: [`Plan`] (what Python hands over), its schema and fingerprint, and the
+//! [`Snapshot`] that the engine decides by.
+
+mod plan;
+mod schema;
+mod snapshot;
+
+pub use plan::*;
+pub use schema::{SchemaError, fingerprint, parse, schema};
+pub use snapshot::*;

@@ -1,0 +1,423 @@
+//! The plan: the border between the planes.
+//!
+//! Python compiles a configuration into this document; the engine builds a [`crate::Snapshot`] from it.
+//! Rule 1: a plan is complete. Every default is resolved, every name is an index, every unit is fixed
+//! (milliseconds, bytes). Rule 2: nothing here refers to run-time state. Rule 3: what a person wrote is
+//! remembered only as a [`Place`], so that each decision can name the line that made it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where in the configuration a rule was written: `file:line`, as a person would open it.
+pub type Place = String;
+
+/// Index of a pool in [`Reverse::pools`].
+pub type PoolIndex = u32;
+
+/// The whole compiled configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The fingerprint of the schema that the plan was compiled for; the engine refuses any other.
+    pub fingerprint: String,
+    /// Number of worker threads, at least 1.
+    pub workers: u32,
+    pub listeners: Vec<Listener>,
+    /// Networks whose `X-Forwarded-*` and `Forwarded` fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The pseudonym that stands in `Via` and `Proxy-Status`, and by which loops are found.
+    pub via: String,
+    pub resolver: Resolver,
+    pub reverse: Option<Reverse>,
+    pub forward: Option<Forward>,
+    pub logs: Vec<LogSink>,
+}
+
+/// Which way a listener reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Reverse,
+    Forward,
+}
+
+/// A named set of addresses that are listened on, with its own limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    pub name: String,
+    pub at: Place,
+    pub bind: Vec<SocketAddr>,
+    pub role: Role,
+    /// Length of the queue of connections not yet accepted.
+    pub backlog: u32,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+}
+
+/// Bounds on what one client may send. Sizes are bytes; 0 means no bound where that is said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// A whole message head, start line included.
+    pub head: u32,
+    /// Number of fields in a head or in a trailer section.
+    pub fields: u32,
+    /// The request target.
+    pub target: u32,
+    /// A request body; 0 is no bound.
+    pub body: u64,
+    /// Client connections at the same time on this listener, all workers together; 0 is no bound.
+    pub connections: u32,
+    /// Requests on one client connection; 0 is no bound.
+    pub requests_per_connection: u32,
+}
+
+/// How long is waited, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// From the first byte of a request head to its last.
+    pub head_ms: u64,
+    /// Between two parts of a request body, and between two writes that the client accepts.
+    pub body_ms: u64,
+    /// A client connection without a request.
+    pub keep_alive_ms: u64,
+    /// Until an upstream connection is open, name resolution included.
+    pub connect_ms: u64,
+    /// From the end of the request to the first byte of the response.
+    pub first_byte_ms: u64,
+    /// Between two parts of a response body.
+    pub idle_ms: u64,
+    /// A tunnel over which nothing moves.
+    pub tunnel_ms: u64,
+}
+
+/// How names are looked up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resolver {
+    /// Name servers; empty is the system's.
+    pub servers: Vec<SocketAddr>,
+    /// Whether the system's hosts file answers first.
+    pub hosts_file: bool,
+    /// Bounds put on the time to live that an answer gives.
+    pub min_ttl_ms: u64,
+    pub max_ttl_ms: u64,
+    /// Answers remembered by each worker.
+    pub cache_size: u32,
+    /// One lookup, all retries together.
+    pub timeout_ms: u64,
+    /// How long the preferred address family is tried alone (RFC 8305, section 5).
+    pub fallback_delay_ms: u64,
+}
+
+/// The reverse half: routes and the pools that they name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reverse {
+    /// The first match wins.
+    pub routes: Vec<Route>,
+    pub pools: Vec<Pool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub name: String,
+    pub at: Place,
+    pub matches: Match,
+    pub action: Action,
+    pub rewrite: Rewrite,
+    pub request_headers: HeaderRules,
+    pub response_headers: HeaderRules,
+    pub retry: Retry,
+    pub connect_ms: u64,
+    pub first_byte_ms: u64,
+    pub idle_ms: u64,
+    /// Bound on the request body in bytes; 0 is no bound.
+    pub body: u64,
+}
+
+/// All conditions that are given must hold; within one condition any value may.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    /// Lower case; exact, or `*.` and a suffix (any number of labels, at least one). Empty: any host.
+    pub host: Vec<String>,
+    /// Empty: any path.
+    pub path: Vec<PathPattern>,
+    /// Upper case as on the wire. Empty: any method.
+    pub method: Vec<String>,
+    /// Field name in lower case, and what one of its values must be.
+    pub header: Vec<NamedPattern>,
+    /// Query parameter (names and values are compared after percent-decoding).
+    pub query: Vec<NamedPattern>,
+    pub cookie: Vec<NamedPattern>,
+    /// Client networks. Empty: any client.
+    pub client: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathPattern {
+    Exact(String),
+    Prefix(String),
+    /// Unanchored regular expression (syntax of the `regex` crate) on the normalised path.
+    Regex(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedPattern {
+    pub name: String,
+    pub value: ValuePattern,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValuePattern {
+    /// There, with any value.
+    Present,
+    Exact(String),
+    Prefix(String),
+    Regex(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Pool(PoolIndex),
+    Respond(Respond),
+    Redirect(Redirect),
+}
+
+/// An answer made by the proxy itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    pub content_type: String,
+}
+
+/// `to` may hold `{scheme} {host} {path} {query} {uri}`: `{uri}` is path and query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    pub to: String,
+    pub status: u16,
+}
+
+/// Applied in this order: strip, replace, add.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    pub strip_prefix: Option<String>,
+    /// Regular expression and replacement (`$1`) on the path.
+    pub replace: Option<(String, String)>,
+    pub add_prefix: Option<String>,
+    /// Host field sent upstream; none keeps the client's.
+    pub host: Option<String>,
+}
+
+/// Names are compared without case; `set` replaces, `add` keeps what is there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderRules {
+    pub set: Vec<(String, String)>,
+    pub add: Vec<(String, String)>,
+    pub remove: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Tries in all, the first included; 1 never retries.
+    pub attempts: u32,
+    /// A connection that was not established, or failed before the request was sent.
+    pub on_connect: bool,
+    /// A connection lost after (part of) the request was sent and before any of the response came.
+    pub on_reset: bool,
+    /// Response statuses that are retried.
+    pub on_status: Vec<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    pub name: String,
+    pub at: Place,
+    pub servers: Vec<Server>,
+    pub balance: Balance,
+    /// Idle upstream connections kept by each worker for each server.
+    pub max_idle: u32,
+    /// How long an idle upstream connection is kept.
+    pub idle_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// `address:port` or `name:port`, as it is shown.
+    pub address: String,
+    pub at: Place,
+    /// 1 to 1000; 0 takes no traffic.
+    pub weight: u32,
+    /// Only used when no other server is left.
+    pub backup: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    RoundRobin,
+}
+
+/// The forward half: who may use it, for what, and what the origin learns of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Forward {
+    pub at: Place,
+    pub auth: Option<BasicAuth>,
+    /// Empty: any client (only legal on a loopback listener or with `auth`).
+    pub clients: Vec<IpNet>,
+    pub clients_at: Place,
+    /// Inclusive ranges of ports that CONNECT and SOCKS5 may reach.
+    pub connect_ports: Vec<(u16, u16)>,
+    pub connect_ports_at: Place,
+    pub private_destinations: Access,
+    pub private_destinations_at: Place,
+    pub anonymity: Anonymity,
+    /// Idle upstream connections kept by each worker for each destination.
+    pub max_idle: u32,
+    pub idle_ms: u64,
+}
+
+/// Proxy authentication by the Basic scheme (RFC 7617) and SOCKS5 username/password (RFC 1929).
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicAuth {
+    pub at: Place,
+    pub realm: String,
+    /// User to htpasswd hash (bcrypt, apr1, sha, crypt).
+    pub users: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for BasicAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BasicAuth {{ realm: {:?}, users: {} }}", self.realm, self.users.len())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    Allow,
+    Deny,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Anonymity {
+    pub at: Place,
+    pub level: AnonymityLevel,
+    /// What the origin sees as `User-Agent`.
+    pub user_agent: FieldPolicy,
+    pub referer: FieldPolicy,
+    pub cookies: FieldPolicy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnonymityLevel {
+    /// The origin is told the client's address.
+    Transparent,
+    /// No client address is sent; `Via` names the proxy's pseudonym.
+    Anonymous,
+    /// No trace of a proxy, and fields that identify the client are stripped.
+    High,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldPolicy {
+    Keep,
+    Remove,
+    /// For `referer` only: keep it towards the same host, remove it otherwise.
+    SameHost,
+    Replace(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogSink {
+    pub at: Place,
+    pub to: LogTarget,
+    pub format: LogFormat,
+    pub on_full: OnFull,
+    /// Query parameter names whose values are masked, lower case.
+    pub redact: Vec<String>,
+    /// Request and response fields that are also recorded, lower case (secrets stay masked).
+    pub request_headers: Vec<String>,
+    pub response_headers: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogTarget {
+    Stdout,
+    Stderr,
+    File(LogFile),
+    /// RFC 5424 over UDP, TCP or a unix datagram socket.
+    Syslog(Syslog),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogFile {
+    /// Absolute path.
+    pub path: String,
+    /// Rotated before it would grow past this many bytes; 0 never.
+    pub rotate_size: u64,
+    /// Rotated when this old; 0 never.
+    pub rotate_every_ms: u64,
+    /// Rotated files that are kept: `path.1` is the newest.
+    pub keep: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Syslog {
+    Udp(String),
+    Tcp(String),
+    Unix(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Json,
+    /// Apache and nginx `combined`.
+    Combined,
+    /// NCSA common.
+    Common,
+    /// Squid's native access log.
+    Squid,
+    /// Text with `{names}` of record fields; `{{` and `}}` are literal braces.
+    Template(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFull {
+    /// Requests wait until the log has room.
+    Wait,
+    /// Records are dropped and counted.
+    Drop,
+}

@@ -1,0 +1,60 @@
+"""The native data plane. Only `reviver.control` and `reviver.hooks` import it."""
+
+from typing import final
+
+class EngineError(Exception):
+    """The engine could not do what was asked; the text is one line for a person."""
+
+class PlanError(EngineError):
+    """A plan was refused; the running one is unchanged."""
+
+def schema() -> str:
+    """JSON Schema of the plan."""
+
+def fingerprint() -> str:
+    """Fingerprint of that schema; a plan must carry it."""
+
+def phases() -> str:
+    """The phase table as JSON: name, side, verdicts, sentence."""
+
+def explain(plan: str, request: str) -> str:
+    """Decides one request by a plan, without sending anything.
+
+    `request` is JSON: listener (name or null), method, url, headers (list of [name, value]), client (address).
+    The answer is JSON: `record` and `steps`, each with phase, verdict, reason (slug), at (`file:line`) and detail.
+    Raises PlanError where the plan or the request is not usable.
+    """
+
+def demo_origins(names: list[str]) -> list[str]:
+    """Starts one small HTTP/1.1 origin a name on free loopback ports; returns their addresses."""
+
+@final
+class Engine:
+    """The worker threads and their sockets. All methods are quick unless said otherwise."""
+
+    def __init__(self, plan: str, inherited: list[tuple[str, int]] | None = None) -> None:
+        """Builds the first snapshot and binds all listeners; `inherited` maps `address:port` to a listening
+        socket's file descriptor (socket activation). Raises PlanError, or EngineError naming the address
+        that could not be bound or the log that could not be opened."""
+
+    def start(self) -> None:
+        """Starts the workers: from here on connections are served."""
+
+    def apply(self, plan: str) -> int:
+        """Swaps in another plan and returns the new epoch; equal plans return the running epoch.
+        Raises PlanError or EngineError, and then nothing has changed."""
+
+    def status(self) -> str:
+        """JSON: epoch, uptime, listeners, routes, servers, workers, counters, latency quantiles, logs."""
+
+    def reopen_logs(self) -> None:
+        """Opens log files anew (after an external rotation)."""
+
+    def warnings(self) -> list[str]:
+        """Takes the operational warnings since the last call (log sinks that fail, workers that panicked)."""
+
+    def drain(self, seconds: float) -> bool:
+        """Refuses new connections, lets flows finish; True when all did within the time. Blocks (GIL released)."""
+
+    def stop(self) -> None:
+        """Ends what is left, flushes the logs and joins the workers. Blocks (GIL released)."""
