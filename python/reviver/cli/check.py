@@ -1,0 +1,72 @@
+"""`reviver check`: is a configuration good?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reviver.cli.options import FILE, configuration, json_option, load
+from reviver.cli.output import diagnostics, note, print_json
+
+if TYPE_CHECKING:
+    from reviver.compile import Plan
+
+
+@click.command("check")
+@click.argument("config", type=FILE, required=False)
+@json_option
+def command(config: Path | None, as_json: bool) -> int:
+    """Say whether a configuration is good, or all that is wrong with it.
+
+    Reads the configuration and the files that it names, and starts nothing. Exit code 2 when there are errors, each
+    on a line: file:line:column: key.path: what is wrong (what would be right).
+
+    \b
+    reviver check
+    reviver check site.yaml --json
+    """
+    from reviver.control.engine import compile_loaded
+    from reviver.errors import ConfigurationError
+
+    try:
+        path = configuration(config)
+        compiled = compile_loaded(load(path))
+    except ConfigurationError as error:
+        if as_json:
+            print_json({"ok": False, "diagnostics": [item.as_dict() for item in error.diagnostics]})
+        else:
+            diagnostics(error.diagnostics)
+            errors = sum(item.severity == "error" for item in error.diagnostics)
+            note(f"{errors} error{'s' if errors != 1 else ''}")
+        return 2
+    warnings = compiled.loaded.warnings
+    summary = _summary(compiled.plan)
+    if as_json:
+        print_json({"ok": True, "diagnostics": [item.as_dict() for item in warnings], **summary})
+    else:
+        diagnostics(warnings)
+        click.echo(f"{path} is good: {_sentence(summary)}")
+    return 0
+
+
+def _summary(plan: "Plan") -> dict[str, Any]:
+    reverse = plan["reverse"]
+    return {
+        "listeners": [
+            {"name": item["name"], "role": item["role"], "bind": list(item["bind"])} for item in plan["listeners"]
+        ],
+        "routes": 0 if reverse is None else len(reverse["routes"]),
+        "pools": 0 if reverse is None else len(reverse["pools"]),
+        "servers": 0 if reverse is None else sum(len(pool["servers"]) for pool in reverse["pools"]),
+        "logs": len(plan["logs"]),
+        "workers": plan["workers"],
+    }
+
+
+def _sentence(summary: dict[str, Any]) -> str:
+    listeners = ", ".join(f"{item['name']} ({item['role']}, {' '.join(item['bind'])})" for item in summary["listeners"])
+    counts = [(len(summary["listeners"]), "listener"), (summary["routes"], "route"), (summary["pools"], "pool")]
+    counts += [(summary["servers"], "server"), (summary["workers"], "worker")]
+    texts = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
+    texts[0] += f": {listeners}"
+    return "; ".join(texts)

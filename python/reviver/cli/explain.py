@@ -1,0 +1,80 @@
+"""`reviver explain`: which rule decides a request, and why."""
+
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reviver.cli.options import FILE, configuration, json_option, load
+from reviver.cli.output import print_json, print_table
+
+
+def _header(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
+    headers = []
+    for value in values:
+        name, colon, text = value.partition(":")
+        if not colon or not name or name != name.strip():
+            raise click.BadParameter(f"{value!r} is not 'Name: value'")
+        headers.append((name, text.strip()))
+    return headers
+
+
+def _address(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not an IP address") from error
+
+
+@click.command("explain")
+@click.argument("request", metavar="[CONFIG] METHOD URL", nargs=-1, required=True)
+@click.option("-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="A field.")
+@click.option("--client", default="127.0.0.1", show_default=True, callback=_address, metavar="IP", help="Who asks.")
+@click.option("--listener", metavar="NAME", help="Where the request comes in; the first that fits by default.")
+@json_option
+def command(
+    request: tuple[str, ...], headers: list[tuple[str, str]], client: str, listener: str | None, as_json: bool
+) -> int:
+    """Say which rule decides a request, and why, without sending it.
+
+    The decision is made by the same code as for live traffic.
+
+    \b
+    reviver explain GET http://shop.example/old/page
+    reviver explain site.yaml POST http://api.example/v1/x -H 'X-Beta: 1' --client 10.1.2.3
+    reviver explain CONNECT example.com:25 --listener office
+    """
+    if len(request) not in (2, 3):
+        raise click.UsageError("give METHOD and URL, and before them CONFIG if it is not the folder's own")
+    *config, method, url = request
+    from reviver.control import engine
+
+    path = configuration(Path(config[0]) if config else None)
+    compiled = engine.compile_loaded(load(path))
+    names = [item["name"] for item in compiled.plan["listeners"]]
+    if listener is not None and listener not in names:
+        raise click.BadParameter(f"there is no listener {listener!r}; there are: {', '.join(names)}")
+    answer = engine.explain(compiled, method, url, listener=listener, headers=headers, client=client)
+    if as_json:
+        print_json(answer)
+    else:
+        _show(answer)
+    return 0
+
+
+def _show(answer: dict[str, Any]) -> None:
+    columns = ("phase", "verdict", "reason", "at", "detail")
+    print_table(columns, [[step.get(column) for column in columns] for step in answer["steps"]])
+    click.echo()
+    for name, value in answer["record"].items():
+        if value not in (None, "", [], {}):
+            click.echo(f"{name}: {_text(value)}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    if isinstance(value, dict):
+        return " ".join(f"{key}={_text(item)}" for key, item in value.items())
+    return str(value).lower() if isinstance(value, bool) else str(value)

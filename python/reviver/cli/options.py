@@ -1,0 +1,109 @@
+"""What several commands share: naming a configuration, and finding the proxy that runs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from reviver.config import Loaded
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+
+
+def configuration(path: Path | None) -> Path:
+    """The file that was named, or the default one of the current folder. Raises ConfigurationError."""
+    if path is not None:
+        return path
+    from reviver.config import find_default
+
+    return find_default(Path())
+
+
+def load(path: Path, *, workers: int | None = None) -> "Loaded":
+    """Loads a configuration, with the number of workers that the command line asks for. Raises ConfigurationError."""
+    from reviver.config import load_file
+
+    return with_workers(load_file(path), workers)
+
+
+def with_workers(loaded: "Loaded", workers: int | None) -> "Loaded":
+    """The same configuration with another number of workers, or itself for None."""
+    if workers is None:
+        return loaded
+    return replace(loaded, config=loaded.config.model_copy(update={"workers": workers}))
+
+
+def workers_option(function: F) -> F:
+    """Adds `--workers`."""
+    return click.option(
+        "--workers", type=click.IntRange(1, 256), metavar="N", help="Threads; the configuration's by default."
+    )(function)
+
+
+def running_proxy_options(function: F) -> F:
+    """Adds `--config` and `--socket`."""
+    function = click.option(
+        "--config", type=FILE, metavar="FILE", help="The configuration that the proxy runs (default: as for run)."
+    )(function)
+    return click.option("--socket", type=FILE, metavar="PATH", help="Its control socket, where that is known.")(function)
+
+
+def find_socket(config: Path | None, socket: Path | None) -> Path:
+    """The control socket of the proxy that is meant.
+
+    By `--socket`; else by the configuration; else, where the folder has no configuration, the only proxy of this
+    user that has a default socket. Raises ConfigurationError or OperationError.
+    """
+    if socket is not None:
+        return socket
+    from reviver.control import paths
+    from reviver.errors import ConfigurationError, OperationError
+
+    try:
+        path = configuration(config)
+    except ConfigurationError as error:
+        found = paths.find_all()
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise OperationError(
+                f"several proxies may be running; name one by --config or --socket: {', '.join(map(str, found))}"
+            ) from error
+        raise OperationError("no configuration here and no running proxy; name one by --config or --socket") from error
+    identity = paths.identity_of(path)
+    existing = paths.find(identity)
+    try:
+        from reviver.control.settings import Settings
+
+        configured = Settings.of(load(path)).socket
+    except ConfigurationError:
+        # The proxy may well run with an older, better state of the file.
+        if existing:
+            return existing[0]
+        raise
+    if configured is not None:
+        return configured
+    if existing:
+        return existing[0]
+    raise OperationError(f"no proxy is running with {path}")
+
+
+def serve_generated(command: str, listen: str, tree: dict[str, Any], *, workers: int | None) -> int:
+    """Serves by a configuration that the command line stands for; returns the exit code.
+
+    Raises ConfigurationError or OperationError.
+    """
+    from reviver.config import load_mapping
+    from reviver.control.proxy import Source
+    from reviver.control.serve import serve
+
+    name = "command line"
+    source = Source(name, f"{command} {listen}", lambda: with_workers(load_mapping(tree, name), workers))
+    return serve(source)

@@ -1,0 +1,70 @@
+"""How commands speak: colours only on a terminal, JSON for programs, tables that are never cut in a pipe."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from reviver.errors import Diagnostic
+
+
+def paint(text: str, *, stream: TextIO, **style: Any) -> str:
+    """Styles a text (click's names) where the stream is a terminal that wants colours."""
+    import os
+
+    if os.environ.get("NO_COLOR") or not stream.isatty():
+        return text
+    return click.style(text, **style)
+
+
+def fail(message: str) -> None:
+    """One line on stderr that says what went wrong."""
+    line = " ".join(message.split())
+    click.echo(f"{paint('error:', fg='red', bold=True, stream=sys.stderr)} {line}", err=True)
+
+
+def note(message: str) -> None:
+    """One line on stderr that is not an error."""
+    click.echo(message, err=True)
+
+
+def diagnostics(found: Iterable["Diagnostic"]) -> None:
+    """One line each on stderr."""
+    for diagnostic in found:
+        colour = "yellow" if diagnostic.severity == "warning" else "red"
+        place, separator, rest = str(diagnostic).partition(" ")
+        click.echo(paint(place, fg=colour, stream=sys.stderr) + separator + rest, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Indented JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """An aligned table on stdout. A column without anything in it is left out."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    wanted = [index for index in range(len(columns)) if any(row[index] for row in texts)]
+    table: Table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for index in wanted:
+        table.add_column(columns[index], overflow="fold")
+    for row in texts:
+        table.add_row(*[Text(row[index], style=_style(row[index])) for index in wanted])
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # Programs and files get whole lines.
+        console = Console(highlight=False, width=10_000)
+    console.print(table)
+
+
+def _style(cell: str) -> str:
+    return {"ok": "green", "FAILED": "bold red", "reject": "red", "respond": "yellow"}.get(cell, "")

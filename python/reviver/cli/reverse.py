@@ -1,0 +1,46 @@
+"""`reviver reverse`: a load balancer in one line."""
+
+import re
+from typing import Any
+
+import click
+
+from reviver.cli.options import serve_generated, workers_option
+
+
+@click.command("reverse")
+@click.option("--listen", metavar="ADDRESS", default=":8080", show_default=True, help="Where clients connect.")
+@workers_option
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+def command(listen: str, workers: int | None, targets: tuple[str, ...]) -> int:
+    """A load balancer in one line.
+
+    Every request goes to one of the TARGETs, each in turn; one that refuses connections is passed over. A TARGET is
+    HOST:PORT, http://HOST[:PORT], or a PORT of this machine.
+
+    \b
+    reviver reverse 127.0.0.1:9001 127.0.0.1:9002
+    reviver reverse --listen 127.0.0.1:8000 http://app.internal
+    """
+    return serve_generated("reverse", listen, configuration(listen, targets), workers=workers)
+
+
+def configuration(listen: str, targets: tuple[str, ...]) -> dict[str, Any]:
+    """The configuration that the command line stands for."""
+    return {
+        "listeners": {"web": {"bind": listen, "role": "reverse"}},
+        "reverse": {
+            "routes": [{"name": "all", "match": {"path": "/*"}, "pool": "targets"}],
+            "pools": {"targets": {"servers": [_address(target) for target in targets]}},
+        },
+    }
+
+
+def _address(target: str) -> str:
+    """A target as a server's address; what it does not know is left for the configuration's checks."""
+    if target.lower().startswith("http://"):
+        authority = target[len("http://") :].removesuffix("/")
+        return authority if re.search(r":\d+$", authority) else f"{authority}:80"
+    if re.fullmatch(r":?\d+", target):
+        return f"127.0.0.1:{target.removeprefix(':')}"
+    return target

@@ -1,0 +1,95 @@
+"""Talks to a running proxy over its control socket. Imports little: `reviver status` should be quick."""
+
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reviver.control import protocol
+from reviver.control.paths import check_length
+from reviver.errors import OperationError
+
+PATIENCE = 30.0
+"""Seconds without a line after which a proxy counts as hanging. Long work sends progress far more often."""
+
+
+class RefusedError(OperationError):
+    """The running proxy did not do what was asked; `diagnostics` are lines for a person."""
+
+    def __init__(self, message: str, diagnostics: list[str]) -> None:
+        super().__init__(message)
+        self.diagnostics = diagnostics
+
+
+def is_alive(path: Path) -> bool:
+    """Whether something accepts connections on that socket."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(PATIENCE)
+            probe.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
+def ask(
+    path: Path,
+    command: protocol.Command,
+    *,
+    on_progress: Callable[[dict[str, Any]], None] | None = None,
+    until_down: bool = False,
+) -> dict[str, Any]:
+    """Sends one command and returns its result.
+
+    `until_down` also waits for the end of the proxy's process.
+    Raises RefusedError when the proxy refuses, OperationError when none answers.
+    """
+    check_length(path)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(str(path))
+            connection.sendall(protocol.encode(command=command))
+            with connection.makefile("rb") as lines:
+                while True:
+                    line = lines.readline(protocol.ANSWER_LIMIT)
+                    if not line.endswith(b"\n"):
+                        raise OperationError(f"the proxy at {path} closed the connection without an answer")
+                    message = protocol.decode(line)
+                    if "progress" in message:
+                        if on_progress is not None:
+                            on_progress(message["progress"])
+                        continue
+                    if "error" in message:
+                        raise RefusedError(str(message["error"]), [str(item) for item in message["diagnostics"]])
+                    if until_down:
+                        _await_end(connection)
+                    result: dict[str, Any] = message["result"]
+                    return result
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise OperationError(f"no proxy is running at {path}") from error
+    except PermissionError as error:
+        raise OperationError(f"{path}: only its owner and root may talk to this proxy") from error
+    except TimeoutError as error:
+        raise OperationError(f"the proxy at {path} does not answer") from error
+    except (OSError, protocol.ProtocolError) as error:
+        raise OperationError(f"{path}: {error}") from error
+
+
+def _await_end(connection: socket.socket) -> None:
+    """Waits until the process at the other end is gone (SO_PEERCRED and pidfd_open(2))."""
+    size = struct.calcsize("3i")
+    pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    try:
+        process = os.pidfd_open(pid)
+    except OSError:
+        # It is gone already, or is in a pid namespace that we do not see.
+        return
+    try:
+        if not select.select([process], [], [], PATIENCE)[0]:
+            raise OperationError(f"the proxy (process {pid}) has stopped serving but does not end")
+    finally:
+        os.close(process)

@@ -1,0 +1,132 @@
+"""The one door to the native module: JSON on its side, dictionaries and our own errors on ours."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reviver import _engine
+from reviver.compile import compile_plan, gather
+from reviver.errors import OperationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reviver.compile import Inputs, Plan
+    from reviver.config import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A configuration that is ready to be run: what was written, what was read for it, and its plan."""
+
+    loaded: "Loaded"
+    inputs: "Inputs"
+    plan: "Plan"
+
+    @property
+    def document(self) -> str:
+        """The plan as the engine takes it."""
+        return json.dumps(self.plan, separators=(",", ":"))
+
+
+def compile_loaded(loaded: "Loaded") -> Compiled:
+    """Reads what the configuration refers to and compiles the plan.
+
+    Raises ConfigurationError with every error.
+    """
+    inputs = gather(loaded)
+    return Compiled(loaded, inputs, compile_plan(loaded, inputs, fingerprint=_engine.fingerprint()))
+
+
+def explain(
+    compiled: Compiled,
+    method: str,
+    url: str,
+    *,
+    listener: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    client: str = "127.0.0.1",
+) -> dict[str, Any]:
+    """Decides one request by the compiled plan without sending anything.
+
+    Returns the engine's answer: `record` and `steps`. Raises OperationError where the request is not usable.
+    """
+    request = {
+        "listener": listener,
+        "method": method,
+        "url": url,
+        "headers": [list(header) for header in headers],
+        "client": client,
+    }
+    with _translated():
+        answer: dict[str, Any] = json.loads(_engine.explain(compiled.document, json.dumps(request)))
+    return answer
+
+
+def demo_origins(names: Sequence[str]) -> list[str]:
+    """Starts one small origin a name on free loopback ports; returns their addresses, in order."""
+    with _translated():
+        return _engine.demo_origins(list(names))
+
+
+class DataPlane:
+    """The engine's worker threads and sockets, with the errors of the control plane.
+
+    Methods are quick, except `drain` and `stop`, which block the calling thread and no other.
+    """
+
+    def __init__(self, compiled: Compiled, inherited: Sequence[tuple[str, int]] = ()) -> None:
+        with _translated():
+            self._engine = _engine.Engine(compiled.document, list(inherited))
+
+    def start(self) -> None:
+        """Starts the workers: from here on connections are served."""
+        with _translated():
+            self._engine.start()
+
+    def apply(self, compiled: Compiled) -> int:
+        """Swaps in another plan and returns the epoch; after an OperationError nothing has changed."""
+        with _translated():
+            return self._engine.apply(compiled.document)
+
+    def status(self) -> dict[str, Any]:
+        """What the engine tells of itself: epoch, uptime, listeners, routes, servers, counters, latencies, logs."""
+        with _translated():
+            status: dict[str, Any] = json.loads(self._engine.status())
+        return status
+
+    def reopen_logs(self) -> None:
+        """Opens log files anew, after they were moved away."""
+        with _translated():
+            self._engine.reopen_logs()
+
+    def warnings(self) -> list[str]:
+        """The operational warnings since the last call."""
+        return self._engine.warnings()
+
+    def drain(self, seconds: float) -> bool:
+        """Refuses new connections and lets flows finish; whether all did in time."""
+        with _translated():
+            return self._engine.drain(seconds)
+
+    def stop(self) -> None:
+        """Ends what is left, flushes the logs and joins the workers."""
+        with _translated():
+            self._engine.stop()
+
+
+@contextmanager
+def _translated() -> "Iterator[None]":
+    """The engine's errors are one line for a person already; only their class changes."""
+    try:
+        yield
+    except _engine.EngineError as error:
+        raise OperationError(str(error)) from error
+
+
+def log_files(plan: Mapping[str, Any]) -> list[str]:
+    """Absolute paths of the log files that a plan writes."""
+    targets = [sink["to"] for sink in plan["logs"]]
+    return [target["file"]["path"] for target in targets if isinstance(target, dict) and "file" in target]

@@ -1,0 +1,97 @@
+"""What the process may do: file descriptors to the limit, and giving up root once everything is bound."""
+
+import grp
+import os
+import pwd
+import resource
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reviver.errors import OperationError
+
+
+def raise_file_limit() -> int:
+    """Raises RLIMIT_NOFILE to its hard limit and returns what is then allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            return soft
+    return hard
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom to become."""
+
+    user: str
+    uid: int
+    group: str
+    gid: int
+
+    def __str__(self) -> str:
+        return f"{self.user}:{self.group}"
+
+
+def identity(user: str | None, group: str | None) -> Identity | None:
+    """The identity that `user:` and `group:` name (names or numbers), or None where there is nothing to change.
+
+    `group` left out is the user's own. Raises OperationError: an unknown name, or the process is not root and may
+    not become somebody else.
+    """
+    if user is None and group is None:
+        return None
+    account = _account(user) if user is not None else pwd.getpwuid(os.geteuid())
+    team = _group(group if group is not None else str(account.pw_gid))
+    wanted = Identity(account.pw_name, account.pw_uid, team.gr_name, team.gr_gid)
+    if (wanted.uid, wanted.gid) == (os.geteuid(), os.getegid()):
+        return None
+    if os.geteuid() != 0:
+        raise OperationError(f"only root can run as {wanted}; start as root or leave out user and group")
+    return wanted
+
+
+def hand_over(paths: Iterable[Path], to: Identity) -> None:
+    """Gives files to the identity, so that it can open them anew. Links and special files are left alone."""
+    for path in paths:
+        try:
+            descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise OperationError(f"cannot give {path} to {to}: {error.strerror}") from error
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISREG(mode) or stat.S_ISSOCK(mode):
+                os.chown(f"/proc/self/fd/{descriptor}", to.uid, to.gid)
+        except OSError as error:
+            raise OperationError(f"cannot give {path} to {to}: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
+
+
+def drop(to: Identity) -> None:
+    """Becomes the identity, in every thread and for good. Raises OperationError."""
+    try:
+        os.initgroups(to.user, to.gid)
+        os.setresgid(to.gid, to.gid, to.gid)
+        os.setresuid(to.uid, to.uid, to.uid)
+    except OSError as error:
+        raise OperationError(f"cannot become {to}: {error.strerror}") from error
+    if to.uid != 0 and (os.getresuid() != (to.uid,) * 3 or os.getresgid() != (to.gid,) * 3):
+        raise OperationError(f"the process did not become {to}")
+
+
+def _account(name: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except KeyError as error:
+        raise OperationError(f"user: there is no user {name!r} on this machine") from error
+
+
+def _group(name: str) -> grp.struct_group:
+    try:
+        return grp.getgrgid(int(name)) if name.isdecimal() else grp.getgrnam(name)
+    except KeyError as error:
+        raise OperationError(f"group: there is no group {name!r} on this machine") from error

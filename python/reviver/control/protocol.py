@@ -1,0 +1,51 @@
+"""The language of the control socket: one JSON object a line, in both directions.
+
+A request is `{"reviver": 1, "command": NAME}`. The answer is any number of lines `{"reviver": 1, "progress": {...}}`
+and one last line, either `{"reviver": 1, "result": {...}}` or
+`{"reviver": 1, "error": SENTENCE, "diagnostics": [...]}`. The number is the version of this language. Lines are
+bounded, so that neither side can make the other hold much memory.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+VERSION = 1
+REQUEST_LIMIT = 64 * 1024
+"""Longest request line, in bytes."""
+ANSWER_LIMIT = 64 * 1024 * 1024
+"""Longest answer line, in bytes."""
+
+COMMANDS = ("ping", "status", "reload", "stop")
+
+Command = Literal["ping", "status", "reload", "stop"]
+
+
+class ProtocolError(ValueError):
+    """A line that is not of this language; the text says why."""
+
+
+def encode(**fields: Any) -> bytes:
+    """One line."""
+    return json.dumps({"reviver": VERSION, **fields}, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """The object on a line. Raises ProtocolError."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("not a line of JSON") from error
+    if not isinstance(message, dict):
+        raise ProtocolError("not a JSON object")
+    if message.get("reviver") != VERSION:
+        raise ProtocolError(f"version {message.get('reviver')!r} of the control protocol; this is version {VERSION}")
+    return message
+
+
+def command_of(message: Mapping[str, Any]) -> str:
+    """The command that a request names. Raises ProtocolError."""
+    command = message.get("command")
+    if command not in COMMANDS:
+        raise ProtocolError(f"unknown command {command!r}; there are: {', '.join(COMMANDS)}")
+    return str(command)

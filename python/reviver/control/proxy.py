@@ -1,0 +1,149 @@
+"""A proxy in this process: the configuration it runs, and the transaction by which that changes."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reviver import __version__
+from reviver.control import privileges
+from reviver.control.engine import Compiled, DataPlane, compile_loaded, log_files
+from reviver.control.settings import Settings
+from reviver.errors import OperationError
+
+if TYPE_CHECKING:
+    from reviver.config import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the configuration comes from, as often as it is wanted."""
+
+    name: str
+    """What a person calls it: a path, or `command line`."""
+    identity: str
+    """What tells it from every other on this machine: the absolute path, or the listeners' addresses."""
+    load: Callable[[], "Loaded"]
+    """Reads it anew. Raises ConfigurationError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of a reload."""
+
+    epoch: int
+    changed: bool
+    """False when the new plan equals the running one."""
+    notes: list[str]
+    """Warnings, and keys that only take effect at the next start."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the control socket."""
+        return {"epoch": self.epoch, "changed": self.changed, "notes": self.notes}
+
+
+class Proxy:
+    """Configuration, plan and data plane of one running proxy.
+
+    The order is fixed: construct (compiles and binds), `become` (gives up root), `start`, any number of `reload`,
+    then `drain` and `stop`. Methods may be called from several threads.
+    """
+
+    def __init__(self, source: Source, compiled: Compiled, inherited: Sequence[tuple[str, int]] = ()) -> None:
+        """Binds every listener and opens every log. Raises OperationError naming what could not be had."""
+        self.source = source
+        self.settings = Settings.of(compiled.loaded)
+        self.identity: privileges.Identity | None = None
+        self.file_limit = 0
+        self._compiled = compiled
+        self._plane = DataPlane(compiled, inherited)
+        self._epoch = 1
+        self._reloading = threading.Lock()
+        self._started = time.time()
+        self._last_reload: dict[str, Any] | None = None
+
+    @property
+    def compiled(self) -> Compiled:
+        """What is running."""
+        return self._compiled
+
+    @property
+    def files(self) -> frozenset[Path]:
+        """The configuration and every file that it refers to."""
+        own = self._compiled.loaded.path
+        return frozenset([*([] if own is None else [Path(own)]), *map(Path, self._compiled.inputs.files)])
+
+    def become(self, identity: privileges.Identity, *more: Path) -> None:
+        """Gives the log files and `more` to that identity and becomes it, in every thread and for good."""
+        logs = [path for path in map(Path, log_files(self._compiled.plan)) if path.is_file()]
+        privileges.hand_over([*logs, *more], identity)
+        privileges.drop(identity)
+        self.identity = identity
+
+    def start(self) -> None:
+        """Serves from here on."""
+        self._plane.start()
+        self._epoch = int(self._plane.status().get("epoch", 1))
+
+    def reload(self) -> Reloaded:
+        """Loads, compiles and swaps in the configuration as it is now.
+
+        Raises ConfigurationError or OperationError; then the running one goes on unchanged.
+        """
+        with self._reloading:
+            self._last_reload = {"at": time.time(), "ok": False}
+            compiled = compile_loaded(self.source.load())
+            epoch = self._apply(compiled)
+            settings = Settings.of(compiled.loaded)
+            changed = epoch != self._epoch
+            notes = [str(warning) for warning in compiled.loaded.warnings]
+            notes += [
+                f"{key} has changed and takes effect at the next start"
+                for key in self.settings.only_at_start(settings)
+            ]
+            self._compiled, self._epoch = compiled, epoch
+            self.settings = Settings(
+                self.settings.user, self.settings.group, self.settings.socket, drain=settings.drain
+            )
+            self._last_reload["ok"] = True
+            return Reloaded(epoch, changed, notes)
+
+    def _apply(self, compiled: Compiled) -> int:
+        try:
+            return self._plane.apply(compiled)
+        except OperationError as error:
+            if self.identity is not None and "permission denied" in str(error).lower():
+                raise OperationError(f"{error}; it needs root, which was given up: restart instead") from error
+            raise
+
+    def status(self) -> dict[str, Any]:
+        """What runs here and how it fares."""
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "configuration": self.source.name,
+            "started": self._started,
+            "user": None if self.identity is None else str(self.identity),
+            "open_files": self.file_limit,
+            "last_reload": self._last_reload,
+            **self._plane.status(),
+        }
+
+    def reopen_logs(self) -> None:
+        """Opens log files anew. Raises OperationError."""
+        self._plane.reopen_logs()
+
+    def warnings(self) -> list[str]:
+        """The engine's warnings since the last call."""
+        return self._plane.warnings()
+
+    def drain(self, seconds: float) -> bool:
+        """Refuses new connections and waits for flows; whether all ended in time. Blocks."""
+        return self._plane.drain(seconds)
+
+    def stop(self) -> None:
+        """Ends what is left and flushes the logs. Blocks."""
+        self._plane.stop()

@@ -1,0 +1,249 @@
+"""Serving: start-up in the right order, then signals, the control socket and file changes until the end.
+
+The event loop here carries no traffic. It waits for SIGTERM and SIGINT (drain; a second one stops at once, a third
+one kills), SIGHUP
+(reload), SIGUSR1 (reopen logs), commands on the control socket and, when told so, changes of files.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reviver import __version__
+from reviver.control import paths, privileges, server
+from reviver.control.activation import inherited
+from reviver.control.engine import compile_loaded
+from reviver.control.notify import Notifier
+from reviver.control.proxy import Proxy, Reloaded, Source
+from reviver.control.settings import Settings
+from reviver.control.watch import changes
+from reviver.errors import ConfigurationError, ReviverError
+
+WARNINGS_EVERY = 1.0
+PROGRESS_EVERY = 1.0
+
+
+def report(text: str) -> None:
+    """Prints for the person at the terminal or the reader of the journal; a closed stderr stops nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"reviver: {text}", file=sys.stderr, flush=True)
+
+
+def serve(source: Source, *, watch: bool = False) -> int:
+    """Runs a proxy until it is told to end; returns the exit code.
+
+    Raises ConfigurationError or OperationError where it could not be started; then nothing is left behind.
+    """
+    file_limit = privileges.raise_file_limit()
+    compiled = compile_loaded(source.load())
+    for warning in compiled.loaded.warnings:
+        report(str(warning))
+    settings = Settings.of(compiled.loaded)
+    identity = privileges.identity(settings.user, settings.group)
+    path = settings.socket or paths.choose(source.identity, shared=identity is not None)
+    sockets, unusable = inherited()
+    notifier = Notifier()
+    for sentence in unusable:
+        report(sentence)
+    listener = server.bind(path)
+    try:
+        proxy = Proxy(source, compiled, [(item.address, item.descriptor) for item in sockets])
+        proxy.file_limit = file_limit
+        bound = {address for listener in compiled.plan["listeners"] for address in listener["bind"]}
+        for item in sockets:
+            if item.address not in bound:
+                report(f"inherited socket {item.address} ({item.name}) belongs to no listener of the configuration")
+        if identity is not None:
+            proxy.become(identity, path)
+        return asyncio.run(_Service(proxy, path, notifier, watch=watch).run(listener))
+    finally:
+        listener.close()
+        server.remove(path)
+        notifier.close()
+
+
+class _Service:
+    """The event loop's side of one running proxy."""
+
+    def __init__(self, proxy: Proxy, path: Path, notifier: Notifier, *, watch: bool) -> None:
+        self._proxy = proxy
+        self._path = path
+        self._notifier = notifier
+        self._watch = watch
+        self._ending = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._complete = False
+        self._down = asyncio.Event()
+        self._reloads = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, listener: Any) -> int:
+        loop = asyncio.get_running_loop()
+        handlers: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: self._end,
+            signal.SIGINT: self._end,
+            signal.SIGHUP: lambda: self._spawn(self._reload_reported("SIGHUP")),
+            signal.SIGUSR1: self._reopen_logs,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        control = server.ControlServer(
+            listener,
+            {"ping": self._ping, "status": self._status, "reload": self._reload_asked, "stop": self._stop_asked},
+        )
+        self._proxy.start()
+        await control.start()
+        self._announce()
+        self._spawn(self._print_warnings())
+        if self._notifier.watchdog is not None:
+            self._spawn(self._feed(self._notifier.watchdog / 2))
+        if self._watch:
+            self._spawn(self._follow_files())
+        await self._ending.wait()
+        await self._shut_down()
+        await control.finish()
+        for task in self._tasks:
+            task.cancel()
+        return 0
+
+    # ---- ending
+
+    def _end(self) -> None:
+        if self._at_once.is_set():
+            os._exit(1)
+        if self._ending.is_set():
+            self._at_once.set()
+        self._ending.set()
+
+    async def _shut_down(self) -> None:
+        seconds = self._proxy.settings.drain
+        self._notifier.stopping("draining")
+        report(f"draining for up to {seconds:g} s; a second signal stops at once")
+        drain = asyncio.ensure_future(asyncio.to_thread(self._proxy.drain, seconds))
+        impatience = asyncio.ensure_future(self._at_once.wait())
+        await asyncio.wait({drain, impatience}, return_when=asyncio.FIRST_COMPLETED)
+        impatience.cancel()
+        # Stopping also ends a drain that is still waiting.
+        await asyncio.to_thread(self._proxy.stop)
+        complete = await drain and not self._at_once.is_set()
+        for warning in self._proxy.warnings():
+            report(warning)
+        report("stopped" if complete else "stopped; some connections were cut off")
+        self._complete = complete
+        self._down.set()
+
+    async def _stop_asked(self, progress: server.Progress) -> dict[str, Any]:
+        self._ending.set()
+        waited = 0.0
+        while not self._down.is_set():
+            await progress({"seconds": waited, "connections": self._connections()})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._down.wait(), PROGRESS_EVERY)
+            waited += PROGRESS_EVERY
+        return {"complete": self._complete}
+
+    def _connections(self) -> int | None:
+        try:
+            value = self._proxy.status().get("connections")
+        except ReviverError:
+            return None
+        return value if isinstance(value, int) else None
+
+    # ---- reloading
+
+    async def _reload(self) -> Reloaded:
+        async with self._reloads:
+            self._notifier.reloading()
+            try:
+                return await asyncio.to_thread(self._proxy.reload)
+            finally:
+                self._notifier.ready(self._sentence())
+
+    async def _reload_asked(self, _: server.Progress) -> dict[str, Any]:
+        try:
+            done = await self._reload()
+        except ReviverError as error:
+            _report_failure(error)
+            raise
+        _report_reload(done)
+        return done.as_dict()
+
+    async def _reload_reported(self, cause: str) -> None:
+        report(f"{cause}: reloading {self._proxy.source.name}")
+        try:
+            _report_reload(await self._reload())
+        except ReviverError as error:
+            _report_failure(error)
+
+    async def _follow_files(self) -> None:
+        async for _ in changes(lambda: self._proxy.files, self._ending):
+            await self._reload_reported("files have changed")
+
+    # ---- the rest
+
+    async def _ping(self, _: server.Progress) -> dict[str, Any]:
+        return {"version": __version__}
+
+    async def _status(self, _: server.Progress) -> dict[str, Any]:
+        return {**self._proxy.status(), "control": str(self._path), "draining": self._ending.is_set()}
+
+    def _reopen_logs(self) -> None:
+        try:
+            self._proxy.reopen_logs()
+        except ReviverError as error:
+            report(str(error))
+        else:
+            report("log files were opened anew")
+
+    async def _print_warnings(self) -> None:
+        while True:
+            for warning in self._proxy.warnings():
+                report(warning)
+            await asyncio.sleep(WARNINGS_EVERY)
+
+    async def _feed(self, seconds: float) -> None:
+        while True:
+            self._notifier.alive()
+            await asyncio.sleep(seconds)
+
+    def _announce(self) -> None:
+        plan = self._proxy.compiled.plan
+        for listener in plan["listeners"]:
+            report(f"{listener['name']}: {listener['role']} on {', '.join(listener['bind'])}")
+        workers = f"{plan['workers']} worker{'s' if plan['workers'] != 1 else ''}"
+        user = f", as {self._proxy.identity}" if self._proxy.identity else ""
+        report(f"{workers}, up to {self._proxy.file_limit} open files{user}; control socket {self._path}")
+        report(f"{__version__} serves {self._proxy.source.name}")
+        self._notifier.ready(self._sentence())
+
+    def _sentence(self) -> str:
+        count = len(self._proxy.compiled.plan["listeners"])
+        return f"serving {self._proxy.source.name} on {count} listener{'s' if count != 1 else ''}"
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            report(f"internal error: {type(error).__name__}: {error}")
+
+
+def _report_reload(done: Reloaded) -> None:
+    for note in done.notes:
+        report(note)
+    report(f"reloaded: epoch {done.epoch}" if done.changed else f"nothing has changed: epoch {done.epoch}")
+
+
+def _report_failure(error: ReviverError) -> None:
+    lines = [str(item) for item in error.diagnostics] if isinstance(error, ConfigurationError) else [str(error)]
+    for line in lines:
+        report(line)
+    report("not reloaded; the running configuration goes on")

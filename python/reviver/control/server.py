@@ -1,0 +1,136 @@
+"""The control socket's server side: a private unix socket, one request a connection."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reviver.control import protocol
+from reviver.control.client import is_alive
+from reviver.control.paths import check_length, secure_folder
+from reviver.errors import ConfigurationError, Diagnostic, OperationError, ReviverError
+
+REQUEST_PATIENCE = 10.0
+"""Seconds within which a client has to send its request."""
+LAST_ANSWERS = 2.0
+"""Seconds that answers may still take when the proxy ends."""
+
+Progress = Callable[[dict[str, Any]], Awaitable[None]]
+Handler = Callable[[Progress], Awaitable[dict[str, Any]]]
+
+
+def bind(path: Path) -> socket.socket:
+    """Binds the control socket with mode 0600; one that a dead proxy left behind is replaced.
+
+    Raises OperationError, above all when a living proxy answers there.
+    """
+    check_length(path)
+    if not path.parent.is_dir():
+        try:
+            path.parent.mkdir(parents=True, mode=0o700)
+            secure_folder(path.parent)
+        except OSError as error:
+            raise OperationError(f"control socket {path}: {error.strerror or error}") from error
+    try:
+        if path.is_socket():
+            if is_alive(path):
+                raise OperationError(f"already running: a proxy answers at {path}")
+            path.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # The mode comes from the umask, so that there is no moment at which others can connect.
+        previous = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        except OSError:
+            listener.close()
+            raise
+        finally:
+            os.umask(previous)
+        listener.listen(16)
+    except OSError as error:
+        raise OperationError(f"control socket {path}: {error.strerror or error}") from error
+    return listener
+
+
+def remove(path: Path) -> None:
+    """Removes the socket's file. A proxy that has given up root may not: the next start replaces the file."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+class ControlServer:
+    """Answers requests on a bound control socket until closed."""
+
+    def __init__(self, listener: socket.socket, handlers: Mapping[str, Handler]) -> None:
+        self._listener = listener
+        self._handlers = handlers
+        self._server: asyncio.Server | None = None
+        self._answering: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Begins to accept."""
+        self._server = await asyncio.start_unix_server(
+            self._serve, sock=self._listener, limit=protocol.REQUEST_LIMIT
+        )
+
+    async def finish(self) -> None:
+        """Accepts no more, and gives what is being answered a moment to be answered."""
+        if self._server is not None:
+            self._server.close()
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=LAST_ANSWERS)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+        async def send(**fields: Any) -> None:
+            # A client that went away does not stop what it asked for.
+            with contextlib.suppress(OSError):
+                writer.write(protocol.encode(**fields))
+                await writer.drain()
+
+        async def progress(fields: dict[str, Any]) -> None:
+            await send(progress=fields)
+
+        async def refuse(sentence: str, diagnostics: Iterable[Diagnostic] = ()) -> None:
+            await send(error=sentence, diagnostics=[str(item) for item in diagnostics])
+
+        try:
+            if not _may_command(writer):
+                await refuse("only the proxy's own user and root may command it")
+                return
+            line = await asyncio.wait_for(reader.readline(), REQUEST_PATIENCE)
+            if not line.endswith(b"\n"):
+                return
+            command = protocol.command_of(protocol.decode(line))
+            await send(result=await self._handlers[command](progress))
+        except protocol.ProtocolError as error:
+            await refuse(str(error))
+        except TimeoutError:
+            await refuse("no request came")
+        except ValueError:
+            # asyncio's word for a line that is longer than the limit
+            await refuse(f"a request is at most {protocol.REQUEST_LIMIT} bytes")
+        except ConfigurationError as error:
+            await refuse("the configuration has errors; nothing was changed", error.diagnostics)
+        except ReviverError as error:
+            await refuse(str(error))
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+
+def _may_command(writer: asyncio.StreamWriter) -> bool:
+    """Only our own user and root: the kernel says who the peer is (SO_PEERCRED, unix(7))."""
+    connection = writer.get_extra_info("socket")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return uid in (0, os.geteuid())
