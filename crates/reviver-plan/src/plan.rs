@@ -28,6 +28,7 @@ pub struct Plan {
     pub workers: u32,
     pub listeners: Vec<Listener>,
     /// Networks whose `X-Forwarded-*` and `Forwarded` fields are believed.
+    #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
     /// The pseudonym that stands in `Via` and `Proxy-Status`, and by which loops are found.
     pub via: String,
@@ -159,6 +160,7 @@ pub struct Match {
     pub query: Vec<NamedPattern>,
     pub cookie: Vec<NamedPattern>,
     /// Client networks. Empty: any client.
+    #[schemars(with = "Vec<String>")]
     pub client: Vec<IpNet>,
 }
 
@@ -286,6 +288,7 @@ pub struct Forward {
     pub at: Place,
     pub auth: Option<BasicAuth>,
     /// Empty: any client (only legal on a loopback listener or with `auth`).
+    #[schemars(with = "Vec<String>")]
     pub clients: Vec<IpNet>,
     pub clients_at: Place,
     /// Inclusive ranges of ports that CONNECT and SOCKS5 may reach.
