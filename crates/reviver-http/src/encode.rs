@@ -1,7 +1,5 @@
 //! Heads and chunk frames as bytes.
 
-use crate::Version;
-
 /// Where the fields of a rewritten head go: bytes for HTTP/1, a header list for HTTP/2.
 pub trait FieldSink {
     fn field(&mut self, name: &[u8], value: &[u8]);
@@ -37,4 +35,100 @@ pub fn write_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.push(b' ');
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The line before the data of a chunk (RFC 9112, section 7.1). After the data comes `\r\n`. A length of 0 is
+/// the end of the content and is for [`write_last_chunk`].
+pub fn write_chunk_head(out: &mut Vec<u8>, len: usize) {
+    debug_assert!(len > 0, "a chunk without data ends the content");
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut line = [0; 18];
+    let mut at = 16;
+    let mut rest = len;
+    line[16..].copy_from_slice(b"\r\n");
+    while rest > 0 {
+        at -= 1;
+        line[at] = DIGITS[rest & 15];
+        rest >>= 4;
+    }
+    out.extend_from_slice(&line[at..]);
+}
+
+/// The end of chunked content: the last chunk, the trailers and the empty line.
+pub fn write_last_chunk<'a>(out: &mut Vec<u8>, trailers: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+    out.extend_from_slice(b"0\r\n");
+    let mut sink = H1Sink(out);
+    for (name, value) in trailers {
+        sink.field(name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Reason phrase of a status code as IANA has registered it; empty for all others.
+pub const fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        102 => "Processing",
+        103 => "Early Hints",
+        104 => "Upload Resumption Supported",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        305 => "Use Proxy",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        423 => "Locked",
+        424 => "Failed Dependency",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        506 => "Variant Also Negotiates",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        510 => "Not Extended",
+        511 => "Network Authentication Required",
+        _ => "",
+    }
 }

@@ -17,6 +17,25 @@ impl Span {
     pub fn is_empty(self) -> bool {
         self.len == 0
     }
+
+    pub(crate) fn range(start: usize, end: usize) -> Self {
+        // a head is bounded far below 4 GiB before it gets here
+        Self { start: start as u32, len: (end - start) as u32 }
+    }
+
+    /// Where `part`, a slice of `bytes`, lies in it.
+    pub(crate) fn within(bytes: &[u8], part: &[u8]) -> Self {
+        let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
+        Self::range(start, start + part.len())
+    }
+
+    pub(crate) fn in_mut(self, bytes: &mut [u8]) -> &mut [u8] {
+        &mut bytes[self.start as usize..self.end()]
+    }
+
+    pub(crate) fn end(self) -> usize {
+        (self.start + self.len) as usize
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +63,22 @@ pub enum Method {
 }
 
 impl Method {
+    /// Methods are compared with case (RFC 9110, section 9.1).
+    pub fn from_bytes(method: &[u8]) -> Self {
+        match method {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"CONNECT" => Self::Connect,
+            b"OPTIONS" => Self::Options,
+            b"TRACE" => Self::Trace,
+            b"PATCH" => Self::Patch,
+            _ => Self::Other,
+        }
+    }
+
     /// RFC 9110, section 9.2.2. `Other` is not, since nothing is known of it.
     pub fn is_idempotent(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
@@ -182,6 +217,44 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Empties the head for the next message and keeps its memory.
+    pub fn clear(&mut self) {
+        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
+        bytes.clear();
+        fields.clear();
+        *self = Self { bytes, fields, ..Self::default() };
+    }
+
+    /// Fills the head as a CONNECT to that host and port would, for flows that came by other means (SOCKS5).
+    /// A host with a colon is an IPv6 address and stands without brackets.
+    pub fn set_connect(&mut self, host: &[u8], port: u16) {
+        self.clear();
+        self.method = Method::Connect;
+        self.form = TargetForm::Authority;
+        self.port = Some(port);
+        self.keep_alive = true;
+        self.method_text = self.append(&[b"CONNECT"]);
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(port).as_bytes();
+        self.target = if host.contains(&b':') {
+            self.append(&[b"[", host, b"]:", digits])
+        } else {
+            self.append(&[host, b":", digits])
+        };
+        self.authority = self.target;
+        self.host = self.append(&[host.strip_suffix(b".").unwrap_or(host)]);
+        self.host.in_mut(&mut self.bytes).make_ascii_lowercase();
+    }
+
+    /// Puts derived text behind the head's own bytes.
+    pub(crate) fn append(&mut self, parts: &[&[u8]]) -> Span {
+        let start = self.bytes.len();
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        Span::range(start, self.bytes.len())
+    }
+
     /// The method as it stood on the wire.
     pub fn method_text(&self) -> &[u8] {
         self.method_text.of(&self.bytes)
@@ -258,6 +331,14 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// Empties the head for the next message and keeps its memory.
+    pub fn clear(&mut self) {
+        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
+        bytes.clear();
+        fields.clear();
+        *self = Self { bytes, fields, ..Self::default() };
+    }
+
     pub fn reason(&self) -> &[u8] {
         self.reason.of(&self.bytes)
     }

@@ -3,23 +3,30 @@
 //! Rule 1: no sockets, no clock, no allocation after the first message of a connection: heads, like the
 //! buffers behind them, are reused. Rule 2: a message that two parsers could read differently is an error
 //! with a status, never repaired (RFC 9112, section 11). Rule 3: the same [`RequestHead`] and
-//! [`ResponseHead`] serve every protocol version; an HTTP/2 front fills them with `begin`/`push`.
+//! [`ResponseHead`] serve every protocol version and SOCKS5: what comes after decoding does not see which.
 
 mod accept;
 mod chunked;
 mod decode;
+mod diagnose;
 mod encode;
 mod error;
+mod fields;
 mod framing;
 mod grammar;
 mod head;
+mod scan;
 pub mod socks;
+mod target;
 
 pub use accept::{Media, preferred_media};
-pub use chunked::{ChunkDecoder, Chunk};
-pub use decode::{HeadScan, decode_request, decode_response};
-pub use encode::{FieldSink, H1Sink, write_chunk_head, write_request_line, write_status_line, reason_phrase};
+pub use chunked::{Chunk, ChunkDecoder};
+pub use decode::{decode_request, decode_response};
+pub use encode::{
+    FieldSink, H1Sink, reason_phrase, write_chunk_head, write_last_chunk, write_request_line, write_status_line,
+};
 pub use error::ParseError;
 pub use framing::{Framing, request_framing, response_framing};
 pub use grammar::{Authority, is_token, normalise_path, parse_authority, percent_decode};
 pub use head::{Field, FieldKind, HeadLimits, Method, RequestHead, ResponseHead, Scheme, Span, TargetForm, Version};
+pub use scan::HeadScan;

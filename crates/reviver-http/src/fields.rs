@@ -1,0 +1,141 @@
+//! What each field of a head is, and what the fields say together.
+
+use crate::grammar::{is_token, list};
+use crate::head::{Field, FieldKind};
+use crate::{ParseError, Version};
+
+/// Kind of a field name, by its length and then without regard to case.
+pub(crate) fn classify(name: &[u8]) -> FieldKind {
+    use FieldKind as K;
+    let candidates: &[(&[u8], FieldKind)] = match name.len() {
+        2 => &[(b"te", K::Te)],
+        3 => &[(b"via", K::Via)],
+        4 => &[(b"host", K::Host), (b"date", K::Date), (b"from", K::From)],
+        6 => &[(b"accept", K::Accept), (b"cookie", K::Cookie), (b"server", K::Server), (b"expect", K::Expect)],
+        7 => &[(b"referer", K::Referer), (b"upgrade", K::Upgrade), (b"trailer", K::Trailer)],
+        8 => &[(b"cdn-loop", K::CdnLoop), (b"location", K::Location)],
+        9 => &[(b"forwarded", K::Forwarded), (b"x-real-ip", K::XRealIp)],
+        10 => &[
+            (b"connection", K::Connection),
+            (b"user-agent", K::UserAgent),
+            (b"set-cookie", K::SetCookie),
+            (b"keep-alive", K::KeepAlive),
+        ],
+        12 => &[(b"max-forwards", K::MaxForwards), (b"proxy-status", K::ProxyStatus)],
+        13 => &[(b"authorization", K::Authorization)],
+        14 => &[(b"content-length", K::ContentLength), (b"http2-settings", K::Http2Settings)],
+        15 => &[(b"x-forwarded-for", K::XForwardedFor)],
+        16 => &[
+            (b"proxy-connection", K::ProxyConnection),
+            (b"x-forwarded-host", K::XForwardedHost),
+            (b"x-forwarded-port", K::XForwardedPort),
+        ],
+        17 => &[(b"transfer-encoding", K::TransferEncoding), (b"x-forwarded-proto", K::XForwardedProto)],
+        18 => &[(b"proxy-authenticate", K::ProxyAuthenticate)],
+        19 => &[(b"proxy-authorization", K::ProxyAuthorization)],
+        25 => &[(b"proxy-authentication-info", K::ProxyAuthenticationInfo)],
+        _ => return K::Other,
+    };
+    for (candidate, kind) in candidates {
+        if name.eq_ignore_ascii_case(candidate) {
+            return *kind;
+        }
+    }
+    K::Other
+}
+
+/// Which kinds of field a head has.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen(u64);
+
+impl Seen {
+    #[inline]
+    pub(crate) fn add(&mut self, kind: FieldKind) {
+        self.0 |= 1 << kind as u32;
+    }
+
+    #[inline]
+    pub(crate) fn has(self, kind: FieldKind) -> bool {
+        self.0 & (1 << kind as u32) != 0
+    }
+}
+
+/// What `Connection`, or `Proxy-Connection` where there is none, says of the connection itself.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Persistence {
+    close: bool,
+    keep_alive: bool,
+    pub(crate) upgrade: bool,
+}
+
+impl Persistence {
+    /// RFC 9112, section 9.3. HTTP/1.0 goes on only where it was asked for.
+    pub(crate) fn keep_alive(self, version: Version) -> bool {
+        !self.close && (version > Version::Http10 || self.keep_alive)
+    }
+
+    fn read(&mut self, option: &[u8]) -> bool {
+        if option.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+        } else if option.eq_ignore_ascii_case(b"close") {
+            self.close = true;
+        } else if option.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrade = true;
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+/// A head may name so many fields for this hop; real ones name two or three.
+const MAX_OPTIONS: usize = 32;
+
+/// Reads `Connection` and marks the fields that it names as [`FieldKind::HopByHop`] (RFC 9110, section 7.6.1).
+///
+/// Only fields of no known kind are marked: a known one either ends at this hop anyway or is handled by its own
+/// rules, and an option naming it (a known way to make a proxy drop `Authorization` or `X-Forwarded-For`) is
+/// without effect. An option naming `Host` or `Content-Length`, which that section forbids and which would
+/// change routing or framing for one that obeys, is an error.
+pub(crate) fn connection(bytes: &[u8], fields: &mut [Field], seen: Seen) -> Result<Persistence, ParseError> {
+    let mut persistence = Persistence::default();
+    let mut options = 0;
+    if seen.has(FieldKind::Connection) {
+        for index in 0..fields.len() {
+            if fields[index].kind != FieldKind::Connection {
+                continue;
+            }
+            for option in list(fields[index].value.of(bytes)) {
+                options += 1;
+                if persistence.read(option) {
+                    continue;
+                }
+                if options > MAX_OPTIONS || !is_token(option) {
+                    return Err(ParseError::BadConnection);
+                }
+                match classify(option) {
+                    FieldKind::Host | FieldKind::ContentLength => return Err(ParseError::BadConnection),
+                    FieldKind::Other => mark(bytes, fields, option),
+                    _ => {}
+                }
+            }
+        }
+    } else if seen.has(FieldKind::ProxyConnection) {
+        // never standardised, but what HTTP/1.0 clients and curl say to a proxy (RFC 9112, appendix C.2.2)
+        for field in fields.iter().filter(|field| field.kind == FieldKind::ProxyConnection) {
+            for option in list(field.value.of(bytes)) {
+                persistence.read(option);
+            }
+        }
+        persistence.upgrade = false;
+    }
+    Ok(persistence)
+}
+
+fn mark(bytes: &[u8], fields: &mut [Field], name: &[u8]) {
+    for field in fields {
+        if field.kind == FieldKind::Other && field.name.of(bytes).eq_ignore_ascii_case(name) {
+            field.kind = FieldKind::HopByHop;
+        }
+    }
+}
