@@ -14,10 +14,13 @@ check() {
 check "ruff" .venv/bin/ruff check --quiet .
 check "ruff format" .venv/bin/ruff format --quiet --check .
 check "mypy" .venv/bin/mypy
-check "stubtest" .venv/bin/python tools/stubtest.py
+check "stubtest" .venv/bin/stubtest --mypy-config-file pyproject.toml reviver._engine
 check "cargo fmt" cargo fmt --all --check
 check "lock file" cargo metadata --locked --format-version 1 --quiet --no-deps >/dev/null
 check "clippy" cargo clippy --quiet --workspace --all-targets -- -D warnings
+if command -v cargo-deny >/dev/null; then
+    check "cargo deny" cargo deny --log-level error check bans licenses sources
+fi
 check "generated files" .venv/bin/python tools/generate.py --check
 
 if [ ${#failed[@]} -gt 0 ]; then

@@ -21,7 +21,8 @@ def explain(plan: str, request: str) -> str:
     """Decides one request by a plan, without sending anything.
 
     `request` is JSON: listener (name or null), method, url, headers (list of [name, value]), client (address).
-    The answer is JSON: `record` and `steps`, each with phase, verdict, reason (slug), at (`file:line`) and detail.
+    The answer is JSON, the fields of `reviver_flow::Explanation`: outcome, status, reason (slug), at (`file:line`),
+    route, pool, servers, and `steps`, each with phase, verdict, reason, at and detail.
     Raises PlanError where the plan or the request is not usable.
     """
 

@@ -64,17 +64,30 @@ def command(
 
 
 def _show(answer: dict[str, Any]) -> None:
+    click.echo(f"{answer['method']} on listener {answer['listener']} ({answer['role']}), from {answer['client']}\n")
     columns = ("phase", "verdict", "reason", "at", "detail")
-    print_table(columns, [[step.get(column) for column in columns] for step in answer["steps"]])
-    click.echo()
-    for name, value in answer["record"].items():
-        if value not in (None, "", [], {}):
-            click.echo(f"{name}: {_text(value)}")
+    print_table(columns, [[step[column] for column in columns] for step in answer["steps"]])
+    if answer["passed_over"]:
+        click.echo("\npassed over:")
+        columns = ("route", "at", "condition")
+        print_table(columns, [[route[column] for column in columns] for route in answer["passed_over"]])
+    click.echo(f"\n{_verdict(answer)}")
+    if answer["upstream_request"]:
+        click.echo("\nthe upstream would see:")
+        for line in answer["upstream_request"].splitlines():
+            click.echo(f"  {line}".rstrip())
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_text, value))
-    if isinstance(value, dict):
-        return " ".join(f"{key}={_text(item)}" for key, item in value.items())
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _verdict(answer: dict[str, Any]) -> str:
+    """What would become of the request, by which rule, on one line."""
+    servers = ", ".join(answer["servers"])
+    pool = f"pool {answer['pool']}: {servers}" if answer["pool"] else servers
+    outcome = {
+        "answer": f"answered here with {answer['status']}",
+        "upstream": f"sent to {pool}",
+        "tunnel": f"a tunnel to {pool}",
+        "closed": "the connection is closed",
+    }[answer["outcome"]]
+    by = f", by route {answer['route']}" if answer["route"] else ""
+    at = f" ({answer['at']})" if answer["at"] else ""
+    return f"{outcome}{by}{at}: {answer['reason']}"

@@ -51,7 +51,8 @@ def explain(
 ) -> dict[str, Any]:
     """Decides one request by the compiled plan without sending anything.
 
-    Returns the engine's answer: `record` and `steps`. Raises OperationError where the request is not usable.
+    Returns the engine's answer: `outcome`, `status`, `reason`, `at`, `route`, `servers`, `steps` and more. Raises
+    OperationError where the request is not usable.
     """
     request = {
         "listener": listener,

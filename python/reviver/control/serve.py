@@ -26,6 +26,7 @@ from reviver.errors import ConfigurationError, ReviverError
 
 WARNINGS_EVERY = 1.0
 PROGRESS_EVERY = 1.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 def report(text: str) -> None:
@@ -34,9 +35,10 @@ def report(text: str) -> None:
         print(f"reviver: {text}", file=sys.stderr, flush=True)
 
 
-def serve(source: Source, *, watch: bool = False) -> int:
+def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] | None = None) -> int:
     """Runs a proxy until it is told to end; returns the exit code.
 
+    `on_ready` is called in a thread of its own once connections are served; the proxy ends when it returns False.
     Raises ConfigurationError or OperationError where it could not be started; then nothing is left behind.
     """
     file_limit = privileges.raise_file_limit()
@@ -51,6 +53,9 @@ def serve(source: Source, *, watch: bool = False) -> int:
     for sentence in unusable:
         report(sentence)
     listener = server.bind(path)
+    # From the moment that a port accepts, a signal must find its handler: until then signals wait. The engine's
+    # threads inherit this, so that signals always come to the event loop's thread.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         proxy = Proxy(source, compiled, [(item.address, item.descriptor) for item in sockets])
         proxy.file_limit = file_limit
@@ -60,8 +65,9 @@ def serve(source: Source, *, watch: bool = False) -> int:
                 report(f"inherited socket {item.address} ({item.name}) belongs to no listener of the configuration")
         if identity is not None:
             proxy.become(identity, path)
-        return asyncio.run(_Service(proxy, path, notifier, watch=watch).run(listener))
+        return asyncio.run(_Service(proxy, path, notifier, watch=watch, on_ready=on_ready).run(listener))
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         listener.close()
         server.remove(path)
         notifier.close()
@@ -70,11 +76,14 @@ def serve(source: Source, *, watch: bool = False) -> int:
 class _Service:
     """The event loop's side of one running proxy."""
 
-    def __init__(self, proxy: Proxy, path: Path, notifier: Notifier, *, watch: bool) -> None:
+    def __init__(
+        self, proxy: Proxy, path: Path, notifier: Notifier, *, watch: bool, on_ready: Callable[[], bool] | None
+    ) -> None:
         self._proxy = proxy
         self._path = path
         self._notifier = notifier
         self._watch = watch
+        self._on_ready = on_ready
         self._ending = asyncio.Event()
         self._at_once = asyncio.Event()
         self._complete = False
@@ -97,6 +106,7 @@ class _Service:
             {"ping": self._ping, "status": self._status, "reload": self._reload_asked, "stop": self._stop_asked},
         )
         self._proxy.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         await control.start()
         self._announce()
         self._spawn(self._print_warnings())
@@ -104,12 +114,23 @@ class _Service:
             self._spawn(self._feed(self._notifier.watchdog / 2))
         if self._watch:
             self._spawn(self._follow_files())
+        if self._on_ready is not None:
+            self._spawn(self._call(self._on_ready))
         await self._ending.wait()
         await self._shut_down()
         await control.finish()
         for task in self._tasks:
             task.cancel()
         return 0
+
+    async def _call(self, on_ready: Callable[[], bool]) -> None:
+        try:
+            go_on = await asyncio.to_thread(on_ready)
+        except BaseException:
+            self._ending.set()
+            raise
+        if not go_on:
+            self._ending.set()
 
     # ---- ending
 

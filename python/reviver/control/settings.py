@@ -28,7 +28,7 @@ class Settings:
             user=config.user,
             group=config.group,
             socket=None if socket is None else Path(loaded.base, socket),
-            drain=config.timeout.drain,
+            drain=config.timeout.drain / 1000,
         )
 
     def only_at_start(self, later: "Settings") -> list[str]:
