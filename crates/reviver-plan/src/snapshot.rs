@@ -17,7 +17,7 @@ use crate::{
 
 /// Why no snapshot could be built: where it was written, what it belongs to and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{at}: {subject}: {cause}")]
+#[error("{}{subject}: {cause}", if at.is_empty() { String::new() } else { format!("{at}: ") })]
 pub struct BuildError {
     /// `file:line`; empty where no single line is to blame.
     pub at: Place,
@@ -43,6 +43,8 @@ pub enum BuildCause {
     FieldName(String),
     #[error("the value of the header field `{}` holds a control character", .0.escape_default())]
     FieldValue(String),
+    #[error("the header field `{0}` belongs to one connection or frames the message: no rule can set it")]
+    FramingField(String),
     #[error("{0} is not a status that can be answered with")]
     Status(u16),
     #[error("`{}` is not `host:port`", .0.escape_default())]
@@ -196,27 +198,45 @@ fn check_route(route: &Route, pools: &[Pool]) -> Result<(), BuildCause> {
         Action::Pool(pool) if pools.get(*pool as usize).is_none() => Err(BuildCause::Pool(*pool)),
         Action::Pool(_) => Ok(()),
         Action::Respond(respond) => {
-            check_status(respond.status, 200..=599)?;
+            check_status(respond.status, (200..=599).contains(&respond.status))?;
             check_field("content-type", &respond.content_type)?;
             respond.headers.iter().try_for_each(|(name, value)| check_field(name, value))
         }
-        Action::Redirect(redirect) => check_status(redirect.status, 300..=399),
+        Action::Redirect(redirect) => {
+            check_status(redirect.status, matches!(redirect.status, 301 | 302 | 303 | 307 | 308))
+        }
     }
 }
 
-fn check_status(status: u16, legal: std::ops::RangeInclusive<u16>) -> Result<(), BuildCause> {
-    if legal.contains(&status) { Ok(()) } else { Err(BuildCause::Status(status)) }
+fn check_status(status: u16, is_legal: bool) -> Result<(), BuildCause> {
+    if is_legal { Ok(()) } else { Err(BuildCause::Status(status)) }
 }
 
 fn check_header_rules(rules: &HeaderRules) -> Result<(), BuildCause> {
     rules.set.iter().chain(&rules.add).try_for_each(|(name, value)| check_field(name, value))?;
-    rules.remove.iter().try_for_each(|name| check_field(name, ""))
+    rules.remove.iter().try_for_each(|name| check_name(name))
 }
 
-/// A field that is written as it stands must not be able to end its line (RFC 9110, section 5.5).
+fn check_name(name: &str) -> Result<(), BuildCause> {
+    if is_token(name.as_bytes()) { Ok(()) } else { Err(BuildCause::FieldName(name.to_owned())) }
+}
+
+/// A field that is written as it stands must not be able to end its line (RFC 9110, section 5.5), nor may it
+/// say another thing about the message than the proxy does (section 7.6.1 and RFC 9112, section 6).
 fn check_field(name: &str, value: &str) -> Result<(), BuildCause> {
-    if !is_token(name.as_bytes()) {
-        return Err(BuildCause::FieldName(name.to_owned()));
+    const FRAMING: &[&str] = &[
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    check_name(name)?;
+    if FRAMING.iter().any(|field| name.eq_ignore_ascii_case(field)) {
+        return Err(BuildCause::FramingField(name.to_owned()));
     }
     match value.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7F) {
         true => Err(BuildCause::FieldValue(name.to_owned())),

@@ -25,7 +25,7 @@ pub struct RouterError {
 /// A redirect target that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    #[error("unknown name `{{{name}}}` in `{template}`: there are {{scheme}} {{host}} {{path}} {{query}} {{uri}}")]
+    #[error("unknown name `{name}` in `{template}`: there are {{scheme}} {{host}} {{path}} {{query}} {{uri}}")]
     Name { template: String, name: String },
     #[error("a brace in `{template}` has no partner; a literal brace is written twice")]
     Brace { template: String },

@@ -171,3 +171,118 @@ fn quoted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The proxies 10/8 and 2001:db8::/32 are trusted; the peer is 10.0.0.1.
+    fn client(x_forwarded_for: &[&str], forwarded: &[&str]) -> String {
+        client_of("10.0.0.1", x_forwarded_for, forwarded)
+    }
+
+    fn client_of(peer: &str, x_forwarded_for: &[&str], forwarded: &[&str]) -> String {
+        let trusted = NetSet::new(["10.0.0.0/8", "2001:db8::/32"].map(|net| net.parse().expect("a network")));
+        let values = |list: &[&str]| list.iter().map(|v| v.as_bytes().to_vec()).collect::<Vec<_>>();
+        let (x, f) = (values(x_forwarded_for), values(forwarded));
+        let peer = peer.parse().expect("an address");
+        client_address(peer, x.iter().map(Vec::as_slice), f.iter().map(Vec::as_slice), &trusted).to_string()
+    }
+
+    #[test]
+    fn an_untrusted_peer_is_the_client_whatever_it_says() {
+        assert_eq!(client_of("192.0.2.9", &["198.51.100.1"], &["for=198.51.100.1"]), "192.0.2.9");
+        assert_eq!(client_of("::ffff:192.0.2.9", &[], &[]), "192.0.2.9");
+        assert_eq!(client_of("::ffff:10.0.0.1", &["198.51.100.1"], &[]), "198.51.100.1");
+    }
+
+    #[test]
+    fn trusted_hops_are_walked_over_right_to_left() {
+        for (values, expected) in [
+            (&["198.51.100.1"][..], "198.51.100.1"),
+            (&["6.6.6.6, 198.51.100.1"], "198.51.100.1"),
+            (&["6.6.6.6, 198.51.100.1, 10.0.0.2, 10.0.0.3"], "198.51.100.1"),
+            (&["6.6.6.6", "198.51.100.1", "10.0.0.2"], "198.51.100.1"),
+            (&["10.0.0.7, 10.0.0.2"], "10.0.0.7"),
+            (&["198.51.100.1:4711"], "198.51.100.1"),
+            (&["[2001:470::1]:4711"], "2001:470::1"),
+            (&["[2001:470::1]"], "2001:470::1"),
+            (&["2001:470::1, 2001:db8::5"], "2001:470::1"),
+            (&["::ffff:198.51.100.1"], "198.51.100.1"),
+            (&[" , 198.51.100.1 ,, "], "198.51.100.1"),
+            (&[""], "10.0.0.1"),
+            (&[], "10.0.0.1"),
+        ] {
+            assert_eq!(client(values, &[]), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_no_address_ends_the_walk() {
+        for (value, expected) in [
+            ("unknown", "10.0.0.1"),
+            ("6.6.6.6, unknown", "10.0.0.1"),
+            ("6.6.6.6, unknown, 10.0.0.2", "10.0.0.2"),
+            ("6.6.6.6, 999.1.1.1, 10.0.0.2, 10.0.0.3", "10.0.0.2"),
+            ("10.0.0.9, unknown, 10.0.0.2", "10.0.0.2"),
+            ("unknown, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
+            ("6.6.6.6, 198.51.100.1:port", "10.0.0.1"),
+            ("6.6.6.6, [198.51.100.1]", "10.0.0.1"),
+            ("6.6.6.6, [2001:470::1]x", "10.0.0.1"),
+            ("6.6.6.6, 198.51.100.1 7.7.7.7", "10.0.0.1"),
+        ] {
+            assert_eq!(client(&[value], &[]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_as_rfc_7239_has_it() {
+        for (values, expected) in [
+            (&["for=198.51.100.1"][..], "198.51.100.1"),
+            (&["For=\"[2001:470::1]:4711\""], "2001:470::1"),
+            (&["for=\"[2001:470::1]\";proto=http;by=203.0.113.43"], "2001:470::1"),
+            (&["proto=https; by=10.0.0.1 ;for=198.51.100.1;host=\"a,b;c\""], "198.51.100.1"),
+            (&["for=6.6.6.6, for=198.51.100.1,for=10.0.0.2"], "198.51.100.1"),
+            (&["for=6.6.6.6", "for=198.51.100.1", "for=10.0.0.2"], "198.51.100.1"),
+            (&["for=\"198.51.100.1:_port\""], "198.51.100.1"),
+            (&["for=198.51.100.1;;"], "198.51.100.1"),
+            (&["for=6.6.6.6, for=unknown"], "10.0.0.1"),
+            (&["for=6.6.6.6, for=_hidden, for=10.0.0.2"], "10.0.0.2"),
+            (&["for=6.6.6.6, proto=http"], "10.0.0.1"),
+            (&["for=6.6.6.6, for=7.7.7.7;for=8.8.8.8"], "10.0.0.1"),
+            (&["for=6.6.6.6, for"], "10.0.0.1"),
+            (&["for=6.6.6.6, for="], "10.0.0.1"),
+            (&["for=6.6.6.6, for=\"1.1.1.1\"x"], "10.0.0.1"),
+        ] {
+            assert_eq!(client(&[], values), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn an_open_quote_swallows_no_entry_that_a_proxy_added() {
+        // what the client sent, and what the trusted proxy added behind it
+        for sent in ["for=\"6.6.6.6", "for=6.6.6.6;x=\"", "for=6.6.6.6, x=\"\\", "for=6.6.6.6;x=\"a\\\""] {
+            for added in ["for=198.51.100.1", "for=\"[2001:470::1]\"", "for=198.51.100.1;by=\"_a\""] {
+                let found = client(&[], &[&format!("{sent}, {added}")]);
+                assert_eq!(found, "10.0.0.1", "{sent} {added}");
+            }
+        }
+    }
+
+    #[test]
+    fn x_forwarded_for_wins_over_forwarded() {
+        assert_eq!(client(&["198.51.100.1"], &["for=6.6.6.6"]), "198.51.100.1");
+        assert_eq!(client(&["unknown"], &["for=6.6.6.6"]), "10.0.0.1");
+    }
+
+    proptest! {
+        #[test]
+        fn what_stands_left_of_an_untrusted_entry_changes_nothing(junk in "[ -~]{0,40}") {
+            prop_assert_eq!(client(&[&format!("{junk},198.51.100.1, 10.0.0.2")], &[]), "198.51.100.1");
+            let found = client(&[], &[&junk, "for=198.51.100.1"]);
+            prop_assert_eq!(found, "198.51.100.1");
+        }
+    }
+}

@@ -119,3 +119,119 @@ fn check_groups(regex: &Regex, pattern: &str, replacement: &str) -> Result<(), P
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rewrite(strip: &str, replace: Option<(&str, &str)>, add: &str) -> PathRewrite {
+        let given = |text: &'static str| (!text.is_empty()).then_some(text);
+        let (strip, add) = (strip.to_owned().leak(), add.to_owned().leak());
+        PathRewrite::new(given(strip), replace, given(add)).expect("a rewrite")
+    }
+
+    fn apply(rewrite: &PathRewrite, path: &[u8]) -> (String, bool) {
+        let mut out = b"GET ".to_vec();
+        let faithful = rewrite.apply(path, &mut out);
+        let text = String::from_utf8(out).expect("only ASCII comes out");
+        (text.strip_prefix("GET ").expect("what stood there stays").to_owned(), faithful)
+    }
+
+    #[test]
+    fn a_prefix_is_stripped_as_whole_segments() {
+        for strip in ["/v1", "/v1/", "v1"] {
+            let rewrite = rewrite(strip, None, "");
+            for (path, expected, faithful) in [
+                ("/v1/z", "/z", true),
+                ("/v1", "/", true),
+                ("/v1/", "/", true),
+                ("/v1//z", "//z", true),
+                ("/v10", "/v10", false),
+                ("/v2/v1", "/v2/v1", false),
+                ("/%761/z", "/%761/z", false),
+                ("/v1/a%2Fb%20c", "/a%2Fb%20c", true),
+            ] {
+                assert_eq!(apply(&rewrite, path.as_bytes()), (expected.to_owned(), faithful), "{strip} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn steps_are_strip_replace_add() {
+        let all = rewrite("/api", Some(("^/users/([0-9]+)$", "/u/${1}")), "/backend/");
+        assert_eq!(apply(&all, b"/api/users/7").0, "/backend/u/7");
+        assert_eq!(apply(&all, b"/users/7").0, "/backend/u/7");
+        assert_eq!(apply(&all, b"/api").0, "/backend/");
+        assert_eq!(apply(&rewrite("", Some(("//+", "/")), ""), b"/a//b///c").0, "/a/b/c");
+        assert_eq!(apply(&rewrite("/a", Some(("^/$", "/index.html")), ""), b"/a").0, "/index.html");
+        assert_eq!(apply(&rewrite("", Some(("(?<all>.*)", "$$$all")), ""), b"/a").0, "/$/a");
+    }
+
+    #[test]
+    fn an_added_prefix_is_a_prefix() {
+        for add in ["/app", "/app/", "app"] {
+            assert_eq!(apply(&rewrite("", None, add), b"/x"), ("/app/x".to_owned(), true));
+            assert_eq!(apply(&rewrite("", None, add), b"/").0, "/app/");
+        }
+        assert_eq!(apply(&rewrite("", None, "/ä b"), b"/").0, "/%C3%A4%20b/");
+        assert!(rewrite("/", None, "/").is_identity());
+        assert!(!rewrite("", None, "/app").is_identity());
+    }
+
+    #[test]
+    fn dot_segments_do_not_climb_out_unnoticed() {
+        let rewrite = rewrite("/v1", None, "/app");
+        for path in ["/v1/../v1/z", "/v1/%2e%2E/z", "/v1/.%2e", "/v1/%2e./z", "/v1/.", "/v1/./z"] {
+            assert!(!apply(&rewrite, path.as_bytes()).1, "{path}");
+        }
+        for path in ["/v1/...", "/v1/.well-known", "/v1/..a", "/v1/a..", "/v1/%2e%2ea", "/v1/%41"] {
+            assert!(apply(&rewrite, path.as_bytes()).1, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_path() {
+        let rewrite = rewrite("/v1", Some(("x", "y")), "/app");
+        assert_eq!(apply(&rewrite, b"*"), ("*".to_owned(), true));
+        assert_eq!(apply(&rewrite, b""), ("/app/".to_owned(), false));
+    }
+
+    #[test]
+    fn replacements_cannot_leave_the_path() {
+        let evil = rewrite("", Some(("^.*$", "/a?b=1#c HTTP/1.1\r\nx: y%")), "");
+        assert_eq!(apply(&evil, b"/").0, "/a%3Fb=1%23c%20HTTP/1.1%0D%0Ax:%20y%25");
+        assert_eq!(apply(&rewrite("", Some(("^/", "")), ""), b"/x").0, "/x");
+    }
+
+    #[test]
+    fn groups_that_are_not_there_are_refused() {
+        for (pattern, replacement, group) in
+            [("(a)", "$2", "2"), ("(a)", "$1x", "1x"), ("(?<n>a)", "${m}", "m"), ("a", "/${1}", "1")]
+        {
+            let error = PathRewrite::new(None, Some((pattern, replacement)), None).expect_err("refused");
+            let (pattern, replacement, group) = (pattern.to_owned(), replacement.to_owned(), group.to_owned());
+            assert_eq!(error, PatternError::Group { pattern, replacement, group });
+        }
+        for (pattern, replacement) in [("(a)", "$1 $0 ${1}x"), ("(?<n>a)", "$n"), ("a", "$$1"), ("a", "5$")] {
+            assert!(PathRewrite::new(None, Some((pattern, replacement)), None).is_ok(), "{replacement}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_comes_out_whatever_goes_in(
+            path in "/[ -~\\r\\n]{0,20}|[\\x00-\\xFF]{0,12}",
+            replacement in "[^$]{0,8}",
+            add in "[a-z/ \\r\\n]{0,6}",
+        ) {
+            let rewrite = PathRewrite::new(Some("/v1"), Some(("[a-m]", &replacement)), Some(&add)).expect("a rewrite");
+            let mut out = Vec::new();
+            rewrite.apply(path.as_bytes(), &mut out);
+            prop_assert!(out.starts_with(b"/") || out == b"*");
+            let ends_a_path = |b: &u8| !b.is_ascii_graphic() || b"?#\"<>\\^`{|}".contains(b);
+            prop_assert!(!out.iter().any(ends_a_path), "{}", out.escape_ascii());
+        }
+    }
+}

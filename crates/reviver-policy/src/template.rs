@@ -70,24 +70,30 @@ impl Template {
     }
 
     /// Appends the target for one request. What may not stand in a URI is percent-encoded, so no header
-    /// can be smuggled in. A target that begins with the path begins with one slash only: `//host` would
-    /// send the client to a host of the request's choice.
+    /// can be smuggled in. Unless the template itself begins with `//`, the target does not: that would send
+    /// the client to a host of the request's choice.
     pub fn write(&self, parts: &TemplateParts<'_>, out: &mut Vec<u8>) {
-        for (index, piece) in self.0.iter().enumerate() {
+        let start = out.len();
+        for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Scheme => encode(Part::Path, parts.scheme, out),
                 Piece::Host => write_host(parts.host, out),
-                Piece::Path => write_path(parts.path, index == 0, out),
+                Piece::Path => write_path(parts.path, out),
                 Piece::Query => encode(Part::Query, parts.query.unwrap_or_default(), out),
                 Piece::Uri => {
-                    write_path(parts.path, index == 0, out);
+                    write_path(parts.path, out);
                     if let Some(query) = parts.query {
                         out.push(b'?');
                         encode(Part::Query, query, out);
                     }
                 }
             }
+        }
+        let names_host = matches!(self.0.first(), Some(Piece::Text(text)) if text.starts_with(b"//"));
+        let slashes = out[start..].iter().take_while(|&&b| b == b'/').count();
+        if !names_host && slashes > 1 {
+            out.drain(start + 1..start + slashes);
         }
     }
 }
@@ -112,13 +118,101 @@ fn write_host(host: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Asterisk- and authority-form have no path; what stands before the path must not run into it.
-fn write_path(path: &[u8], first: bool, out: &mut Vec<u8>) {
-    if !path.starts_with(b"/") {
+/// Asterisk- and authority-form have no path; what stands before the path must not run into them.
+fn write_path(path: &[u8], out: &mut Vec<u8>) {
+    if path.starts_with(b"/") {
+        encode(Part::Path, path, out);
+    } else {
         out.push(b'/');
-        return;
     }
-    let slashes = path.iter().take_while(|&&b| b == b'/').count();
-    let skipped = if first { slashes - 1 } else { 0 };
-    encode(Part::Path, &path[skipped..], out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTS: TemplateParts<'_> =
+        TemplateParts { scheme: b"http", host: b"shop.example", path: b"/a/b", query: Some(b"x=1&y=/?") };
+
+    fn write(template: &str, parts: &TemplateParts<'_>) -> String {
+        let mut out = b"kept:".to_vec();
+        Template::parse(template).expect("a template").write(parts, &mut out);
+        let text = String::from_utf8(out).expect("only ASCII comes out");
+        text.strip_prefix("kept:").expect("what stood there stays").to_owned()
+    }
+
+    #[test]
+    fn names_stand_for_parts_of_the_request() {
+        for (template, expected) in [
+            ("https://{host}{uri}", "https://shop.example/a/b?x=1&y=/?"),
+            ("{scheme}://other.example{path}", "http://other.example/a/b"),
+            ("/search?{query}#top", "/search?x=1&y=/?#top"),
+            ("/fixed", "/fixed"),
+            ("/{{id}}", "/%7Bid%7D"),
+            ("https://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443/"),
+            ("/münchen", "/m%C3%BCnchen"),
+        ] {
+            assert_eq!(write(template, &PARTS), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_query_leaves_no_question_mark() {
+        let parts = TemplateParts { query: None, ..PARTS };
+        assert_eq!(write("https://{host}{uri}", &parts), "https://shop.example/a/b");
+        assert_eq!(write("/q{query}", &parts), "/q");
+        assert_eq!(write("{uri}", &TemplateParts { query: Some(b""), ..PARTS }), "/a/b?");
+    }
+
+    #[test]
+    fn hosts_get_the_brackets_that_they_need() {
+        for (host, expected) in [
+            ("::1", "https://[::1]/"),
+            ("[::1]", "https://[::1]/"),
+            ("[::1]:8080", "https://[::1]:8080/"),
+            ("a.example:8080", "https://a.example:8080/"),
+        ] {
+            let parts = TemplateParts { host: host.as_bytes(), ..PARTS };
+            assert_eq!(write("https://{host}/", &parts), expected);
+        }
+    }
+
+    #[test]
+    fn a_request_cannot_choose_the_host_it_is_sent_to() {
+        let parts = TemplateParts { path: b"//evil.example/x", ..PARTS };
+        assert_eq!(write("{path}", &parts), "/evil.example/x");
+        assert_eq!(write("/{path}", &parts), "/evil.example/x");
+        assert_eq!(write("https://a.example{path}", &parts), "https://a.example//evil.example/x");
+        assert_eq!(write("//{host}{path}", &parts), "//shop.example//evil.example/x");
+        let asterisk = TemplateParts { path: b"*", ..PARTS };
+        assert_eq!(write("https://a.example{path}", &asterisk), "https://a.example/");
+        assert_eq!(write("{path}", &TemplateParts { path: b"/\\evil.example", ..PARTS }), "/%5Cevil.example");
+    }
+
+    #[test]
+    fn no_header_can_be_smuggled_in() {
+        let evil = b"/a\r\nset-cookie: x=1\0\x7F\xFF";
+        let parts = TemplateParts { scheme: evil, host: evil, path: evil, query: Some(evil) };
+        let target = write("x{scheme}{host}{path}{query}{uri}", &parts);
+        assert!(target.bytes().all(|b| b.is_ascii_graphic()), "{target}");
+        assert!(target.contains("%0D%0A"), "{target}");
+    }
+
+    #[test]
+    fn bad_templates_are_refused() {
+        let error = |template: &str| Template::parse(template).expect_err("refused").to_string();
+        assert_eq!(
+            error("/{hots}"),
+            "unknown name `hots` in `/{hots}`: there are {scheme} {host} {path} {query} {uri}"
+        );
+        for (template, expected) in [
+            ("/{path", TemplateError::Brace { template: "/{path".into() }),
+            ("/path}", TemplateError::Brace { template: "/path}".into() }),
+            ("/a\r\nx: y", TemplateError::Character { template: "/a\r\nx: y".into() }),
+            ("/a b", TemplateError::Character { template: "/a b".into() }),
+            ("", TemplateError::Empty),
+        ] {
+            assert_eq!(Template::parse(template), Err(expected));
+        }
+    }
 }
