@@ -23,7 +23,7 @@ pub struct BuildError {
     pub at: Place,
     /// The named thing, such as `route api`.
     pub subject: String,
-    pub cause: BuildCause,
+    pub cause: Box<BuildCause>,
 }
 
 /// What is wrong with a plan.
@@ -131,7 +131,7 @@ impl Snapshot {
 }
 
 fn error(at: &str, subject: String, cause: BuildCause) -> BuildError {
-    BuildError { at: at.to_owned(), subject, cause }
+    BuildError { at: at.to_owned(), subject, cause: Box::new(cause) }
 }
 
 fn router(routes: &[Route]) -> Result<Router, BuildError> {
