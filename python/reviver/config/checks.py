@@ -1,0 +1,178 @@
+"""What holds between keys: names that must exist, addresses that must differ, a proxy that must not be open.
+
+Checked on whatever part of a configuration could be read, so each check asks `written` before it says that
+something is missing: it may be there and wrong.
+"""
+
+import difflib
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
+
+from reviver.config.covers import covers
+from reviver.config.findings import Finding
+from reviver.config.models import BindAddress, Config, Forward, Reverse, Route
+from reviver.config.positions import KeyPath, path_text
+
+__all__ = ["check", "is_loopback"]
+
+Written = Callable[[KeyPath], bool]
+
+
+def check(config: Config, written: Written) -> Iterator[Finding]:
+    """Everything that is wrong between the keys of a configuration."""
+    yield from _listeners(config, written)
+    if config.forward is not None:
+        yield from _forward(config, config.forward, written)
+    if config.reverse is not None:
+        yield from _routes(config.reverse, written)
+        yield from _pools(config.reverse)
+    yield from _logs(config)
+    if config.resolver.min_ttl > config.resolver.max_ttl:
+        yield Finding(("resolver", "min_ttl"), f"{config.resolver.min_ttl} is more than max_ttl")
+
+
+def is_loopback(bind: BindAddress) -> bool:
+    """Whether only the machine itself can reach an address that is listened on."""
+    return bind.host == "localhost" or (bool(bind.host) and ipaddress.ip_address(bind.host).is_loopback)
+
+
+def _listeners(config: Config, written: Written) -> Iterator[Finding]:
+    if not written(("listeners",)):
+        yield Finding(("listeners",), "is missing", 'add listeners: {web: {bind: ":8080", role: reverse}}')
+    taken: dict[tuple[str, int], str] = {}
+    for name, listener in config.listeners.items():
+        path = ("listeners", name)
+        for index, bind in enumerate(listener.bind):
+            key = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(bind.host, bind.host), bind.port
+            if key in taken:
+                yield Finding((*path, "bind", index), f"{bind} is taken already, by {taken[key]}")
+            taken.setdefault(key, path_text(path))
+        if listener.timeout is not None:
+            fields = listener.timeout.model_fields_set
+            if "drain" in fields:
+                yield Finding(
+                    (*path, "timeout", "drain"), "holds for the whole proxy", "write it in the top-level timeout"
+                )
+            if listener.role == "reverse":
+                for key_name in ("connect", "first_byte", "idle"):
+                    if key_name in fields:
+                        yield Finding(
+                            (*path, "timeout", key_name),
+                            "has no effect on a reverse listener",
+                            "write it in the route's timeout, or in the top-level one",
+                        )
+        if listener.role == "reverse" and not written(("reverse", "routes")):
+            yield Finding((*path, "role"), "there are no reverse routes to serve", "add reverse: {routes: [...]}")
+        if listener.role == "forward" and not written(("forward",)):
+            yield Finding((*path, "role"), "there is no forward section to serve by", "add forward: {}")
+    roles = {listener.role for listener in config.listeners.values()}
+    complete = all(written(("listeners", name, "role")) for name in config.listeners)
+    for role in ("reverse", "forward"):
+        if complete and written((role,)) and role not in roles:
+            yield Finding((role,), f"no listener has the role {role}", "add one under listeners", "warning")
+
+
+def _forward(config: Config, forward: Forward, written: Written) -> Iterator[Finding]:
+    closed = written(("forward", "auth")) or (written(("forward", "clients")) and bool(forward.clients))
+    everyone = [i for i, net in enumerate(forward.clients) if ipaddress.ip_network(net).prefixlen == 0]
+    for name, listener in config.listeners.items():
+        for index, bind in enumerate(listener.bind if listener.role == "forward" else ()):
+            if is_loopback(bind):
+                continue
+            if not closed:
+                yield Finding(
+                    ("listeners", name, "bind", index),
+                    f"{bind} can be reached by other machines, and anybody could use the proxy",
+                    "give forward.clients or forward.auth, or bind to 127.0.0.1",
+                )
+            elif everyone and not written(("forward", "auth")):
+                yield Finding(
+                    ("forward", "clients", everyone[0]),
+                    f"lets anybody who can reach {bind} use the proxy",
+                    "give forward.auth too",
+                    "warning",
+                )
+                everyone = []
+
+
+def _named(names: Iterable[str], wanted: str) -> str:
+    """A hint for a name that does not exist."""
+    known = list(names)
+    close = difflib.get_close_matches(wanted, known, 1)
+    listed = (
+        f"there are {', '.join(known)}" if len(known) > 1 else f"there is {known[0]}" if known else "there are none"
+    )
+    if not close:
+        return listed
+    return f"did you mean {close[0]}?" + (f" {listed}" if len(known) > 1 else "")
+
+
+def _routes(reverse: Reverse, written: Written) -> Iterator[Finding]:
+    names: dict[str, int] = {}
+    for index, route in enumerate(reverse.routes):
+        path = ("reverse", "routes", index)
+        name = route.name or f"route-{index + 1}"
+        if name in names:
+            yield Finding((*path, "name"), f"another route is called {name} already", "names of routes are unique")
+        names.setdefault(name, index)
+        yield from _action(route, path, reverse, written)
+        first = next((i for i, other in enumerate(reverse.routes[:index]) if covers(other.match, route.match)), None)
+        if first is not None:
+            earlier = reverse.routes[first].name or f"route-{first + 1}"
+            yield Finding(
+                path,
+                f"route {name} is never reached: {earlier} before it matches all that it matches",
+                "put it first",
+                "warning",
+            )
+
+
+def _action(route: Route, path: KeyPath, reverse: Reverse, written: Written) -> Iterator[Finding]:
+    actions = [key for key in ("pool", "respond", "redirect") if written((*path, key))]
+    if len(actions) > 1:
+        yield Finding(path, f"has {' and '.join(actions)}, where one is needed", "split it into two routes")
+    elif not actions and not written((*path, "split")):
+        yield Finding(path, "does nothing", "give one of pool, respond, redirect")
+    if route.pool is not None and not written(("reverse", "pools", route.pool)):
+        yield Finding((*path, "pool"), f"there is no pool {route.pool}", _named(reverse.pools, route.pool))
+    if route.respond is not None:
+        if route.respond.status in (204, 205, 304) and route.respond.body:
+            yield Finding((*path, "respond", "body"), f"an answer {route.respond.status} has no content")
+        for name in route.respond.headers:
+            if name.lower() == "content-type":
+                yield Finding((*path, "respond", "headers", name), "has a key of its own", "write content_type")
+    if actions and "pool" not in actions:
+        for key in ("rewrite", "retry", "timeout"):
+            if written((*path, key)):
+                yield Finding((*path, key), f"has no effect beside {actions[0]}", None, "warning", at_key=True)
+
+
+def _pools(reverse: Reverse) -> Iterator[Finding]:
+    used = {route.pool for route in reverse.routes}
+    for name, pool in reverse.pools.items():
+        path = ("reverse", "pools", name)
+        if name not in used:
+            yield Finding(path, "no route uses this pool", None, "warning")
+        seen: set[str] = set()
+        for index, server in enumerate(pool.servers):
+            if server.address in seen:
+                yield Finding(
+                    (*path, "servers", index), f"{server.address} is in this pool already", "give it a weight"
+                )
+            seen.add(server.address)
+        if all(server.weight == 0 for server in pool.servers):
+            yield Finding((*path, "servers"), "no server has a weight, so none takes requests")
+
+
+def _logs(config: Config) -> Iterator[Finding]:
+    files: set[str] = set()
+    for index, sink in enumerate(config.logs):
+        kind, _, target = sink.to.partition(":")
+        if kind == "file":
+            if target in files:
+                yield Finding(("logs", index, "to"), f"another log is written to {target} already")
+            files.add(target)
+        elif sink.rotate is not None:
+            yield Finding(("logs", index, "rotate"), f"{sink.to} is not a file that could be rotated")
+        if sink.rotate is not None and sink.rotate.size is None and sink.rotate.every is None:
+            yield Finding(("logs", index, "rotate"), "says not when", "give size or every")

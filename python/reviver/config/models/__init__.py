@@ -1,0 +1,20 @@
+"""The configuration as a person writes it: frozen models, one table each, one description for each key.
+
+The manual (docs/configuration.md) and the JSON Schema are made from these models. What is not said here:
+what holds between keys (`reviver.config.checks`), and what becomes of it all (`reviver.compile`).
+"""
+
+from reviver.config.models.base import Said, Section
+from reviver.config.models.forward import Anonymity, Auth, Forward
+from reviver.config.models.limits import Limits, Resolver, Timeouts
+from reviver.config.models.listeners import BindAddress, Listener
+from reviver.config.models.logs import LogSink
+from reviver.config.models.pools import KeepAlive, Pool, Server
+from reviver.config.models.reverse import Headers, Match, Redirect, Respond, Retry, Reverse, Rewrite, Route
+from reviver.config.models.root import Config, Control
+
+__all__ = [
+    "Anonymity", "Auth", "BindAddress", "Config", "Control", "Forward", "Headers", "KeepAlive", "Limits", "Listener",
+    "LogSink", "Match", "Pool", "Redirect", "Resolver", "Respond", "Retry", "Reverse", "Rewrite", "Route", "Said",
+    "Section", "Server", "Timeouts",
+]  # fmt: skip

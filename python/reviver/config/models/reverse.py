@@ -1,0 +1,259 @@
+"""The reverse half: routes, what they match and what they do."""
+
+import difflib
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from reviver.config.models.base import BoundedSize, Listed, Said, Section, Shorthand, Wait
+from reviver.config.models.pools import Pool
+from reviver.config.models.text import (
+    FieldName,
+    FieldValue,
+    HostPattern,
+    Method,
+    PathMatch,
+    PathText,
+    Pattern,
+    Regex,
+    ResponseRuleName,
+    RuleName,
+    Text,
+    Token,
+)
+from reviver.config.values import Address, Count, Network, is_ipv4, is_name, refuse, shown
+
+__all__ = [
+    "Headers", "Match", "Name", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Reverse",
+    "Rewrite", "Route", "RouteLimits", "RouteTimeouts",
+]  # fmt: skip
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", value):
+        refuse(f"{shown(value)} is not a usable name", "up to 64 letters, digits, hyphens, dots and underscores")
+    return value
+
+
+Name = Annotated[Text, AfterValidator(_name)]
+"""What a listener, route or pool is called in logs, metrics and commands."""
+
+Status = Annotated[Count, Field(ge=200, le=599)]
+
+
+class Match(Section):
+    """Conditions of a route. All that are given must hold; of a list, any value may."""
+
+    host: Annotated[tuple[HostPattern, ...], Listed()] = Field(
+        default=(),
+        description="Host without port: exact, or `*.example.com` for all names below it.",
+        examples=["shop.example.com", ["api.example.com", "*.api.example.com"]],
+    )
+    path: Annotated[tuple[PathMatch, ...], Listed()] = Field(
+        default=(),
+        description="Path: exact, a prefix when it ends in `*`, a regular expression when it starts with `~`.",
+        examples=["/v1/*", "~^/users/[0-9]+$"],
+    )
+    method: Annotated[tuple[Method, ...], Listed()] = Field(default=(), description="Request method.", examples=["GET"])
+    header: dict[FieldName, Pattern] = Field(
+        default={},
+        description="Header fields, each with what one of its values must be: exact, `*` for any, a prefix when it "
+        "ends in `*`, a regular expression when it starts with `~`.",
+        examples=[{"x-beta": "1"}],
+    )
+    query: dict[Text, Pattern] = Field(
+        default={}, description="Query parameters, with values as for `header`.", examples=[{"v": "2"}]
+    )
+    cookie: dict[Token, Pattern] = Field(default={}, description="Cookies, with values as for `header`.")
+    client: Annotated[tuple[Network, ...], Listed()] = Field(
+        default=(), description="Networks of clients.", examples=[["10.0.0.0/8"]]
+    )
+
+
+class Respond(Section):
+    """An answer that the proxy gives itself."""
+
+    status: Status = Field(default=200, description="Status code.")
+    body: Text = Field(default="", description="The content.")
+    headers: dict[ResponseRuleName, FieldValue] = Field(default={}, description="Header fields of the answer.")
+    content_type: FieldValue = Field(default="text/plain; charset=utf-8", description="The content's media type.")
+
+
+PLACEHOLDERS = ("scheme", "host", "path", "query", "uri")
+
+
+def _redirect_target(value: str) -> str:
+    for name in re.findall(r"\{([^{}]*)\}", value):
+        if name not in PLACEHOLDERS:
+            close = difflib.get_close_matches(name, PLACEHOLDERS, 1)
+            names = ", ".join(f"{{{p}}}" for p in PLACEHOLDERS)
+            refuse(
+                f"{shown('{' + name + '}')} is not known here",
+                f"did you mean {{{close[0]}}}?" if close else f"known are {names}",
+            )
+    if set("{}") & set(re.sub(r"\{[^{}]*\}", "", value)):
+        refuse(f"{shown(value)} has a brace without its other half", "percent-encode a literal brace: %7B, %7D")
+    if re.search(r"[^\x21-\x7e]", value):
+        refuse(f"{shown(value)} holds characters that a URL cannot", "percent-encode them")
+    if not re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]*|\{scheme\})://.|/|\{(?:path|uri)\}", value):
+        refuse(f"{shown(value)} is neither a URL nor a path", "write https://{host}{uri} or /new/path")
+    return value
+
+
+def _redirect_status(value: int) -> int:
+    if value not in (301, 302, 303, 307, 308):
+        refuse(f"{value} does not redirect", "use 301 or 308 for good, 302, 303 or 307 for now")
+    return value
+
+
+class Redirect(Section):
+    """An answer that sends the client elsewhere. Just the target may be written in place of the table."""
+
+    to: Annotated[Text, AfterValidator(_redirect_target)] = Field(
+        description="URL or path, with `{scheme}`, `{host}`, `{path}`, `{query}` and `{uri}` (path and query) of "
+        "the request.",
+        examples=["https://{host}{uri}"],
+    )
+    status: Annotated[Count, AfterValidator(_redirect_status)] = Field(
+        default=302, description="301, 302, 303, 307 or 308."
+    )
+
+
+class Replace(Section):
+    """A regular expression on the path, and what stands for what it matches."""
+
+    pattern: Regex = Field(description="Regular expression.", examples=["^/old/(.*)$"])
+    with_: Text = Field(alias="with", description="The replacement; `$1` is the first group.", examples=["/new/$1"])
+
+
+def _host_field(value: str) -> str:
+    if is_name(value) or is_ipv4(value):
+        return value
+    return str(Address.read(value))
+
+
+class Rewrite(Section):
+    """Changes to the request line and host before it is sent upstream: strip, replace, add, in this order."""
+
+    strip_prefix: PathText | None = Field(
+        default=None, description="Taken from the beginning of the path, whole segments only.", examples=["/v1"]
+    )
+    replace: Replace | None = Field(default=None, description="A regular expression and its replacement on the path.")
+    add_prefix: PathText | None = Field(default=None, description="Put before the path.", examples=["/app"])
+    host: Annotated[Annotated[Text, AfterValidator(_host_field)] | None, Said("the client's")] = Field(
+        default=None, description="The `Host` that the upstream sees.", examples=["internal.example.com"]
+    )
+
+
+class RequestHeaders(Section):
+    """Changes to the header fields of a request. Names are compared without case."""
+
+    set: dict[RuleName, FieldValue] = Field(default={}, description="Replaced, or put in.")
+    add: dict[RuleName, FieldValue] = Field(default={}, description="Put in besides those of the same name.")
+    remove: tuple[RuleName, ...] = Field(default=(), description="Taken out.", examples=[["x-debug"]])
+
+
+class ResponseHeaders(Section):
+    """Changes to the header fields of a response. Names are compared without case."""
+
+    set: dict[ResponseRuleName, FieldValue] = Field(
+        default={}, description="Replaced, or put in.", examples=[{"strict-transport-security": "max-age=31536000"}]
+    )
+    add: dict[ResponseRuleName, FieldValue] = Field(default={}, description="Put in besides those of the same name.")
+    remove: tuple[ResponseRuleName, ...] = Field(default=(), description="Taken out.", examples=[["server"]])
+
+
+class Headers(Section):
+    """Changes to header fields."""
+
+    request: RequestHeaders = Field(
+        default=RequestHeaders.model_construct(), description="Of the request, before it is sent upstream."
+    )
+    response: ResponseHeaders = Field(
+        default=ResponseHeaders.model_construct(), description="Of the response, before it is sent to the client."
+    )
+
+
+def _retry_cause(value: object) -> object:
+    if value in ("connect", "reset"):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 400 <= value <= 599:
+        refuse(f"{shown(value)} is not a cause to try again", "write connect, reset, or a status from 400 to 599")
+    return value
+
+
+RetryCause = Annotated[
+    Literal["connect", "reset"] | int,
+    BeforeValidator(_retry_cause, json_schema_input_type=Literal["connect", "reset"] | int),
+]
+
+
+class Retry(Section):
+    """When a request is tried again on another server. Only where that is safe: see the manual on retries."""
+
+    attempts: Count = Field(
+        default=3, ge=1, le=20, description="Tries in all, the first included; 1 never tries again."
+    )
+    on: tuple[RetryCause, ...] = Field(
+        default=("connect", "reset"),
+        description="`connect`: no connection came about. `reset`: it was lost before any of the response came. "
+        "A number: the response has that status.",
+        examples=[["connect", "reset", 502, 503, 504]],
+    )
+
+
+class RouteTimeouts(Section):
+    """Timeouts of one route."""
+
+    connect: Annotated[Wait | None, Said("the top-level `timeout`")] = Field(
+        default=None, description="Until an upstream connection is open, name lookup included.", examples=["2s"]
+    )
+    first_byte: Annotated[Wait | None, Said("the top-level `timeout`")] = Field(
+        default=None, description="From the end of the request to the first byte of the response.", examples=["5m"]
+    )
+    idle: Annotated[Wait | None, Said("the top-level `timeout`")] = Field(
+        default=None, description="Between two parts of a response body.", examples=["60s"]
+    )
+
+
+class RouteLimits(Section):
+    """Limits of one route."""
+
+    body: Annotated[BoundedSize | None, Said("the top-level `limits`")] = Field(
+        default=None, description="A request body (413); `none` is no bound.", examples=["10GiB"]
+    )
+
+
+class Route(Section):
+    """What is done with requests of one kind: exactly one of `pool`, `respond` and `redirect`."""
+
+    name: Annotated[Name | None, Said("`route-N`, N its number from 1")] = Field(
+        default=None, description="What it is called in logs and metrics; unique.", examples=["api"]
+    )
+    match: Match = Field(default=Match.model_construct(), description="Which requests; left out: all.")
+    pool: Text | None = Field(default=None, description="The pool that answers.", examples=["api"])
+    respond: Respond | None = Field(
+        default=None, description="The proxy answers itself.", examples=[{"status": 410, "body": "gone"}]
+    )
+    redirect: Annotated[Redirect, Shorthand("to")] | None = Field(
+        default=None, description="The client is sent elsewhere.", examples=["https://{host}{uri}"]
+    )
+    rewrite: Rewrite = Field(
+        default=Rewrite.model_construct(), description="Changes to path and host before the request is sent upstream."
+    )
+    headers: Headers = Field(default=Headers.model_construct(), description="Changes to header fields.")
+    retry: Retry = Field(
+        default=Retry.model_construct(), description="When a request is tried again on another server."
+    )
+    timeout: RouteTimeouts = Field(default=RouteTimeouts.model_construct(), description="Timeouts of this route alone.")
+    limits: RouteLimits = Field(default=RouteLimits.model_construct(), description="Limits of this route alone.")
+
+
+class Reverse(Section):
+    """The proxy for servers."""
+
+    routes: tuple[Route, ...] = Field(default=(), description="The first that matches wins, top to bottom; none: 404.")
+    pools: dict[Name, Pool] = Field(default={}, description="Pools by name.")
