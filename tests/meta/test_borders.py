@@ -95,7 +95,7 @@ def _without_comments(code: str) -> str:
 
 
 def test_only_control_and_hooks_import_the_engine() -> None:
-    sources = [path for path in PACKAGE.rglob("*.py")]
+    sources = list(PACKAGE.rglob("*.py"))
     assert len(sources) > 20
     importing = {path.relative_to(PACKAGE) for path in sources if _imports_engine(path)}
     assert importing == {Path("control/engine.py")}

@@ -57,7 +57,9 @@ def command(once: bool, port_base: int | None) -> int:
                 click.echo(_lines_to_try(scene, tree))
             return not once
 
-        code = serve(Source("the demonstration", f"demo {scene.web}", lambda: load_mapping(tree, "demo")), on_ready=show)
+        code = serve(
+            Source("the demonstration", f"demo {scene.web}", lambda: load_mapping(tree, "demo")), on_ready=show
+        )
     return code or (0 if outcomes and all(outcome.ok for outcome in outcomes) else 1)
 
 

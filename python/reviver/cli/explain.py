@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reviver.cli.options import FILE, configuration, json_option, load
+from reviver.cli.options import configuration, json_option, load
 from reviver.cli.output import print_json, print_table
 
 
@@ -69,8 +69,8 @@ def _show(answer: dict[str, Any]) -> None:
     print_table(columns, [[step[column] for column in columns] for step in answer["steps"]])
     if answer["passed_over"]:
         click.echo("\npassed over:")
-        columns = ("route", "at", "condition")
-        print_table(columns, [[route[column] for column in columns] for route in answer["passed_over"]])
+        reasons = ("route", "at", "condition")
+        print_table(reasons, [[route[reason] for reason in reasons] for route in answer["passed_over"]])
     click.echo(f"\n{_verdict(answer)}")
     if answer["upstream_request"]:
         click.echo("\nthe upstream would see:")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from reviver import __version__
-from reviver.cli.output import fail, paint
+from reviver.cli.output import fail
 
 COMMANDS = {
     "run": "Serve by a configuration file.",
@@ -83,8 +83,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else "reviver"
-        fail(error.format_message())
-        click.echo(paint(f"{where} --help says more", dim=True, stream=sys.stderr), err=True)
+        fail(f"{error.format_message()} ({where} --help says more)")
         return UNUSABLE
     except (click.Abort, KeyboardInterrupt):
         fail("interrupted")

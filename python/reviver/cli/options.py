@@ -49,10 +49,11 @@ def workers_option(function: F) -> F:
 
 def running_proxy_options(function: F) -> F:
     """Adds `--config` and `--socket`."""
-    function = click.option(
+    by_file = click.option(
         "--config", type=FILE, metavar="FILE", help="The configuration that the proxy runs (default: as for run)."
-    )(function)
-    return click.option("--socket", type=FILE, metavar="PATH", help="Its control socket, where that is known.")(function)
+    )
+    by_socket = click.option("--socket", type=FILE, metavar="PATH", help="Its control socket, where that is known.")
+    return by_socket(by_file(function))
 
 
 def find_socket(config: Path | None, socket: Path | None) -> Path:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from reviver.errors import Diagnostic
 
 

@@ -42,7 +42,7 @@ def file_name(identity: str) -> str:
 
 def identity_of(configuration: Path) -> str:
     """What a configuration file is known by: its absolute path, links not followed."""
-    return os.path.abspath(configuration)  # noqa: PTH100 (Path.absolute keeps "..")
+    return os.path.abspath(configuration)
 
 
 def choose(identity: str, *, shared: bool = False) -> Path:

@@ -101,8 +101,7 @@ class Proxy:
             changed = epoch != self._epoch
             notes = [str(warning) for warning in compiled.loaded.warnings]
             notes += [
-                f"{key} has changed and takes effect at the next start"
-                for key in self.settings.only_at_start(settings)
+                f"{key} has changed and takes effect at the next start" for key in self.settings.only_at_start(settings)
             ]
             self._compiled, self._epoch = compiled, epoch
             self.settings = Settings(

@@ -73,9 +73,7 @@ class ControlServer:
 
     async def start(self) -> None:
         """Begins to accept."""
-        self._server = await asyncio.start_unix_server(
-            self._serve, sock=self._listener, limit=protocol.REQUEST_LIMIT
-        )
+        self._server = await asyncio.start_unix_server(self._serve, sock=self._listener, limit=protocol.REQUEST_LIMIT)
 
     async def finish(self) -> None:
         """Accepts no more, and gives what is being answered a moment to be answered."""

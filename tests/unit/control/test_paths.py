@@ -21,7 +21,7 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_folders_are_tried_in_a_fixed_order() -> None:
     environ = {"RUNTIME_DIRECTORY": "/run/a:/run/b", "XDG_RUNTIME_DIR": "/run/user/0"}
     assert paths.folders(environ, uid=0)[:3] == [Path("/run/a"), Path("/run/user/0/reviver"), Path("/run/reviver")]
-    assert [str(folder) for folder in paths.folders({}, uid=7)][0] == "/run/user/7/reviver"
+    assert paths.folders({}, uid=7)[0] == Path("/run/user/7/reviver")
     assert Path("/run/reviver") not in paths.folders({}, uid=7)
 
 

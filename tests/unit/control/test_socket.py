@@ -198,5 +198,3 @@ def _expect_refusal(path: Path) -> None:
         assert "only the proxy's own user and root" in str(error)  # noqa: PT017
         return
     raise AssertionError("somebody else was answered")
-
-
