@@ -101,11 +101,12 @@ class ControlServer:
             await send(error=sentence, diagnostics=[str(item) for item in diagnostics])
 
         try:
-            if not _may_command(writer):
-                await refuse("only the proxy's own user and root may command it")
-                return
+            # Read first: closing with a request unread would reset the connection and lose the answer.
             line = await asyncio.wait_for(reader.readline(), REQUEST_PATIENCE)
             if not line.endswith(b"\n"):
+                return
+            if not _may_command(writer):
+                await refuse("only the proxy's own user and root may command it")
                 return
             command = protocol.command_of(protocol.decode(line))
             await send(result=await self._handlers[command](progress))
@@ -116,6 +117,7 @@ class ControlServer:
         except ValueError:
             # asyncio's word for a line that is longer than the limit
             await refuse(f"a request is at most {protocol.REQUEST_LIMIT} bytes")
+            await _discard(reader)
         except ConfigurationError as error:
             await refuse("the configuration has errors; nothing was changed", error.diagnostics)
         except ReviverError as error:
@@ -124,6 +126,14 @@ class ControlServer:
             pass
         finally:
             writer.close()
+
+
+async def _discard(reader: asyncio.StreamReader) -> None:
+    """Takes in, for a moment, what a client still sends, so that it can read its answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_ANSWERS):
+            while await reader.read(protocol.REQUEST_LIMIT):
+                pass
 
 
 def _may_command(writer: asyncio.StreamWriter) -> bool:
