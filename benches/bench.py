@@ -1,0 +1,220 @@
+"""What all scenarios need: settings, cores, programs, peers, the origin, and the loop over rounds."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import statistics
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benches.loads import Load, MeasureError, Requests, Result, parse
+from benches.peers import Launch, Mode, Origin, Peer
+from benches.processes import START_SECONDS, Managed, StartError, pinned
+from benches.toolbox import Toolbox
+
+Row = Mapping[str, float]
+Measure = Callable[[], Row]
+# after a load, until a proxy has given back what it is going to give back
+SETTLE_SECONDS = 3.0
+# how much longer than asked a load may take before it counts as hanging
+GRACE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says."""
+
+    rounds: int = 5
+    seconds: float = 4.0
+    warmup: float = 1.0
+    idle_connections: int = 10_000
+    soak_requests: int = 1_000_000
+    port_base: int = 18_100
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One column: key of a row, heading, decimals."""
+
+    key: str
+    heading: str
+    decimals: int = 1
+
+
+class Scenario(ABC):
+    """One table of the report. `main` is the metric that counts; less of it is better."""
+
+    name: str
+    title: str
+    about: str
+    metrics: tuple[Metric, ...]
+    main: str
+
+    @abstractmethod
+    def subjects(self, bench: Bench) -> list[str]:
+        """Who is measured, in the order of the table."""
+
+    @abstractmethod
+    def session(self, bench: Bench, subject: str) -> contextlib.AbstractContextManager[Measure]:
+        """Prepares one subject; the function measures it once. Raises StartError or MeasureError."""
+
+
+@dataclass
+class Outcome:
+    """What a scenario found: the rows of each subject, one for each round, and why others have none."""
+
+    scenario: Scenario
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def values(self, subject: str, key: str) -> list[float]:
+        """One metric of one subject, one value for each round."""
+        return [row[key] for row in self.rows.get(subject, [])]
+
+    def median(self, subject: str, key: str | None = None) -> float | None:
+        """The median over the rounds; the main metric unless told; None where there is no measurement."""
+        values = self.values(subject, key or self.scenario.main)
+        return statistics.median(values) if values else None
+
+
+@dataclass
+class Bench:
+    """One run of the benchmark."""
+
+    settings: Settings
+    toolbox: Toolbox
+    peers: dict[str, Peer]
+    folder: Path
+    proxy_core: int
+    load_core: int
+    origin: Origin
+    say: Callable[[str], None]
+
+    def port(self, name: str) -> int:
+        """The first of ten ports that belong to a peer."""
+        return self.settings.port_base + 10 * (1 + list(self.peers).index(name))
+
+    @contextlib.contextmanager
+    def running(self, name: str) -> Iterator[tuple[Managed, Launch]]:
+        """A freshly started peer on the proxy's core."""
+        folder = self.folder / f"{self.port(name)}"
+        folder.mkdir(exist_ok=True)
+        launch = self.peers[name].prepare(folder, self.port(name), self.origin)
+        log = self.folder / f"{self.port(name)}.log"
+        with Managed(
+            launch.argv,
+            core=self.proxy_core,
+            log=log,
+            ports=sorted(set(launch.ports.values())),
+            environment=launch.environment,
+            folder=folder,
+        ) as process:
+            for mode, port in launch.ports.items():
+                if mode is not Mode.TUNNEL:
+                    self._wait_until_served(port, mode)
+            yield process, launch
+
+    def _wait_until_served(self, port: int, mode: Mode) -> None:
+        """A peer may accept before it knows its routes."""
+        target, host = Requests(mode, 1024, 1).target(self.origin)
+        until = time.monotonic() + START_SECONDS
+        answer = "nothing"
+        while time.monotonic() < until:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)) as client:
+                try:
+                    client.request("GET", target, headers={"Host": host})
+                    response = client.getresponse()
+                    body = response.read()
+                except (OSError, http.client.HTTPException) as error:
+                    raise StartError(f"it does not answer: {error}") from error
+            if response.status == 200 and len(body) == 1024:
+                return
+            answer = f"{response.status} with {len(body)} bytes"
+            time.sleep(0.05)
+        raise StartError(f"it answers {answer}, where the origin answers 200 with 1024 bytes")
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """The origin on the load's core."""
+        ports = (self.origin.http, self.origin.bulk, self.origin.echo)
+        argv = [str(self.toolbox.programs["loadgen"]), "origin", *(f"127.0.0.1:{port}" for port in ports)]
+        with Managed(argv, core=self.load_core, log=self.folder / "origin.log", ports=ports):
+            yield
+
+    def drive(self, argv: list[str], seconds: float, halfway: Callable[[], None] | None = None) -> Result:
+        """Runs a load of at most so many seconds on the load's core; calls `halfway` in the middle of it.
+
+        Raises MeasureError when it fails, hangs, or no request succeeds.
+        """
+        with subprocess.Popen(
+            pinned(self.load_core, argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                if halfway is not None:
+                    time.sleep(seconds / 2)
+                    halfway()
+                output, _ = process.communicate(timeout=seconds + GRACE_SECONDS)
+            except subprocess.TimeoutExpired as error:
+                raise MeasureError("the load hangs") from error
+            finally:
+                process.kill()
+        result = parse(output)
+        if result.requests == 0:
+            raise MeasureError(f"no request succeeded: {result.first_error or output.strip()[-200:]}")
+        return result
+
+    def warm(self, port: int, mode: Mode) -> None:
+        """One short load before anything is measured."""
+        load: Load = Requests(mode, 1024, 64)
+        self.drive(load.command(self.toolbox, port, self.origin, self.settings.warmup), self.settings.warmup)
+
+
+def run(bench: Bench, scenario: Scenario) -> Outcome:
+    """Measures all subjects of a scenario, one after the other in each round."""
+    outcome = Outcome(scenario)
+    with contextlib.ExitStack() as stack:
+        measures: dict[str, Measure] = {}
+        for subject in scenario.subjects(bench):
+            try:
+                measures[subject] = stack.enter_context(scenario.session(bench, subject))
+            except (StartError, MeasureError) as error:
+                fail(bench, outcome, subject, error)
+        for number in range(1, bench.settings.rounds + 1):
+            for subject, measure in list(measures.items()):
+                try:
+                    row = measure()
+                except (StartError, MeasureError) as error:
+                    fail(bench, outcome, subject, error)
+                    del measures[subject]
+                    continue
+                outcome.rows.setdefault(subject, []).append(row)
+                figures = ", ".join(
+                    f"{metric.heading} {row[metric.key]:.{metric.decimals}f}" for metric in scenario.metrics
+                )
+                bench.say(f"{scenario.name} {number}/{bench.settings.rounds} {subject}: {figures}")
+    return outcome
+
+
+def fail(bench: Bench, outcome: Outcome, subject: str, error: Exception) -> None:
+    """Remembers and tells that a subject could not be measured."""
+    outcome.failures[subject] = str(error)
+    bench.say(f"FAILED {outcome.scenario.name} {subject}: {error}")
+
+
+def cores() -> tuple[int, int]:
+    """The core for the proxy and the one for origin and load; raises StartError on a machine with one core."""
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) < 2:
+        raise StartError("the benchmark needs two cores: one for the proxy, one for origin and load")
+    return available[0], available[1]

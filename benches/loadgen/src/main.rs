@@ -1,0 +1,81 @@
+//! The origin and the load of the benchmark, one program with a command each.
+//!
+//! Everything on the load's side shares one core, so each command spends as little as it can: the origin
+//! answers from memory and the clients discard bodies inside the kernel.
+
+mod client;
+mod http;
+mod idle;
+mod origin;
+mod relay;
+mod tunnel;
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+
+const USAGE: &str = "usage:
+  loadgen origin  HTTP BULK ECHO                   answers /BYTES; sends without end; echoes
+  loadgen relay   LISTEN UPSTREAM                  copies bytes both ways: the floor for any proxy
+  loadgen http    PROXY TARGET HOST [options]      GET TARGET over kept connections
+  loadgen bulk    PROXY AUTHORITY [options]        CONNECT, then reads as fast as it can
+  loadgen pingpong PROXY AUTHORITY [options]       CONNECT, then small messages there and back
+  loadgen idle    PROXY TARGET HOST [options]      one request a connection, then keeps all open until stdin ends
+options: --connections N (16)  --seconds S (5)  --requests N (without bound)";
+
+/// What all loads have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub connections: usize,
+    pub duration: Duration,
+    /// All connections together; `None` runs for the whole duration.
+    pub requests: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("loadgen: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut options = Options { connections: 16, duration: Duration::from_secs(5), requests: None };
+    let mut words = Vec::new();
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("connections") => options.connections = parser.value()?.parse()?,
+            Long("seconds") => options.duration = Duration::try_from_secs_f64(parser.value()?.parse()?)?,
+            Long("requests") => options.requests = Some(parser.value()?.parse()?),
+            Value(word) => words.push(word.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["origin", http, bulk, echo] => origin::serve(http.parse()?, bulk.parse()?, echo.parse()?)?,
+        ["relay", listen, upstream] => relay::serve(listen.parse()?, upstream.parse()?)?,
+        ["http", proxy, target, host] => print(&http::load(address(proxy)?, target, host, options)?)?,
+        ["bulk", proxy, authority] => print(&tunnel::bulk(address(proxy)?, authority, options)?)?,
+        ["pingpong", proxy, authority] => print(&tunnel::pingpong(address(proxy)?, authority, options)?)?,
+        ["idle", proxy, target, host] => idle::hold(address(proxy)?, target, host, options.connections)?,
+        _ => return Err(USAGE.into()),
+    }
+    Ok(())
+}
+
+fn address(text: &str) -> Result<SocketAddr, Box<dyn Error>> {
+    text.parse().map_err(|_| format!("{text}: not an address and port").into())
+}
+
+fn print(result: &client::Outcome) -> Result<(), Box<dyn Error>> {
+    println!("{}", serde_json::to_string(result)?);
+    Ok(())
+}

@@ -1,0 +1,66 @@
+"""What a peer is: a proxy that can be started, in which directions, and with which settings."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from benches.toolbox import Toolbox, run
+
+
+class Mode(enum.Enum):
+    """What a client asks of a proxy."""
+
+    REVERSE = "reverse"
+    FORWARD = "forward"
+    TUNNEL = "tunnel"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Ports of the origin on loopback."""
+
+    http: int
+    bulk: int
+    echo: int
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a peer: `argv` in `folder`; ready once its ports accept."""
+
+    argv: list[str | Path]
+    ports: Mapping[Mode, int]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Peer(ABC):
+    """A proxy under test. One worker, upstream connections kept, no cache, no access log unless said otherwise."""
+
+    name: ClassVar[str]
+    program: ClassVar[str]
+    modes: ClassVar[frozenset[Mode]]
+    # how its settings differ from its defaults, for the report
+    settings: ClassVar[str]
+    # not a proxy but what is below any: not measured where connections are opened or kept on purpose
+    floor: ClassVar[bool] = False
+    version_arguments: ClassVar[tuple[str, ...]] = ("--version",)
+    # processes or threads that a core limit does not reach, told by the environment
+    environment: Mapping[str, str] = {}
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self.path = toolbox.programs[self.program]
+
+    def version(self) -> str:
+        """The first line that names a version, as the program says it."""
+        done = run([str(self.path), *self.version_arguments], {"PATH": "/usr/bin:/bin", **self.environment})
+        lines = (done.stdout + done.stderr).splitlines()
+        return next((line.strip() for line in lines if any(letter.isdigit() for letter in line)), "unknown")
+
+    @abstractmethod
+    def prepare(self, folder: Path, port: int, origin: Origin) -> Launch:
+        """Writes the configuration into `folder`; `port` and the nine after it are free."""

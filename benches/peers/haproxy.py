@@ -1,0 +1,62 @@
+"""HAProxy as a reverse proxy, and as a forward proxy for absolute-form requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+
+from benches.peers.base import Launch, Mode, Origin, Peer
+from benches.toolbox import Toolbox
+
+CONFIGURATION = Template(
+    """
+global
+    nbthread 1
+    maxconn 12000
+    no strict-limits
+    tune.pipesize 524288
+defaults
+    mode http
+    option splice-auto
+    http-reuse always
+    timeout connect 5s
+    timeout client 120s
+    timeout server 60s
+frontend reverse
+    bind 127.0.0.1:$reverse backlog 4096
+    option forwardfor
+    default_backend origin
+backend origin
+    server origin 127.0.0.1:$origin pool-max-conn 128
+frontend forward
+    bind 127.0.0.1:$forward backlog 4096
+    http-request set-dst url_ip
+    http-request set-dst-port url_port
+    http-request set-uri %[pathq]
+    default_backend anywhere
+backend anywhere
+    server anywhere 0.0.0.0:0 pool-max-conn 128
+"""
+)
+
+
+class Haproxy(Peer):
+    """HAProxy forwards absolute-form requests whose host is an address; it has no CONNECT."""
+
+    name = "HAProxy"
+    program = "haproxy"
+    modes = frozenset({Mode.REVERSE, Mode.FORWARD})
+    settings = "one thread, `http-reuse always`, `option splice-auto`, pipes of 512 KiB, no log, adds X-Forwarded-For"
+    version_arguments = ("-v",)
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        super().__init__(toolbox)
+        # the wheel brings the libraries that it was linked with
+        self.environment = {"LD_LIBRARY_PATH": str(self.path.parent / "lib")}
+
+    def prepare(self, folder: Path, port: int, origin: Origin) -> Launch:
+        """One process in the foreground."""
+        path = folder / "haproxy.cfg"
+        path.write_text(CONFIGURATION.substitute(reverse=port, forward=port + 1, origin=origin.http))
+        ports = {Mode.REVERSE: port, Mode.FORWARD: port + 1}
+        return Launch([self.path, "-db", "-f", path], ports, self.environment)

@@ -1,0 +1,281 @@
+"""The scenarios: what is asked of the proxies and what is counted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benches.bench import SETTLE_SECONDS, Bench, Measure, Metric, Row, Scenario
+from benches.loads import Load, MeasureError, Requests, Tunnels
+from benches.peers import Mode
+from benches.processes import Managed, pinned
+
+ERRORS_ALLOWED = 0.0005
+
+
+@dataclass
+class Rate(Scenario):
+    """Requests for some seconds; what counts is the CPU time of each."""
+
+    name: str
+    title: str
+    load: Load
+    about: str
+    unit: str = "request"
+    units: str = "requests"
+    main: str = "cpu_us"
+
+    def __post_init__(self) -> None:
+        # a proxy whose core is not full does less work at a time: its rate is then the load's, not its own
+        self.metrics = (
+            Metric("cpu_us", f"CPU µs/{self.unit}"),
+            Metric("rate", f"{self.units}/s", 0),
+            Metric("p50_ms", "p50 ms", 2),
+            Metric("p99_ms", "p99 ms", 2),
+            Metric("pss_mib", "PSS MiB"),
+            Metric("busy", "core busy %", 0),
+        )
+
+    def subjects(self, bench: Bench) -> list[str]:
+        """All peers that can do it."""
+        return [
+            name
+            for name, peer in bench.peers.items()
+            if self.load.mode in peer.modes and not (self.load.close and peer.floor)
+        ]
+
+    @contextlib.contextmanager
+    def session(self, bench: Bench, subject: str) -> Iterator[Measure]:
+        """Starts the peer once, warm, for all rounds."""
+        with bench.running(subject) as (process, launch):
+            port = launch.ports[self.load.mode]
+            warm = self.load.command(bench.toolbox, port, bench.origin, bench.settings.warmup)
+            bench.drive(warm, bench.settings.warmup)
+            yield lambda: self._sample(bench, process, port)
+
+    def _sample(self, bench: Bench, process: Managed, port: int) -> Row:
+        seconds = bench.settings.seconds
+        pss: list[int] = []
+        cpu, began = process.cpu_ns(), time.monotonic()
+        command = self.load.command(bench.toolbox, port, bench.origin, seconds)
+        result = bench.drive(command, seconds, lambda: pss.append(process.pss_kib()))
+        cpu, wall = process.cpu_ns() - cpu, time.monotonic() - began
+        if result.errors > ERRORS_ALLOWED * result.requests:
+            asked = result.requests + result.errors
+            raise MeasureError(
+                f"{result.errors} of {asked} requests failed: {result.first_error or 'wrk gives no reason'}"
+            )
+        return {
+            "cpu_us": cpu / 1e3 / result.requests,
+            "rate": result.requests / result.seconds,
+            "p50_ms": result.p50_us / 1e3,
+            "p99_ms": result.p99_us / 1e3,
+            "pss_mib": pss[0] / 1024,
+            "busy": cpu / 1e7 / wall,
+        }
+
+
+class Idle(Scenario):
+    """Connections that rest after one request; what counts is the memory of each."""
+
+    name = "idle"
+    title = "Idle connections"
+    about = (
+        "Keep-alive connections of clients, each after one 1 KiB request, at rest; a fresh process each round, warmed "
+        "up with 64 connections. Memory is what the processes have more than before, by connection (PSS; the kernel's "
+        "socket memory is the same for all and not in it)."
+    )
+    metrics = (
+        Metric("kib", "KiB/connection", 2),
+        Metric("before_mib", "PSS before MiB"),
+        Metric("after_mib", "PSS after MiB"),
+    )
+    main = "kib"
+
+    def subjects(self, bench: Bench) -> list[str]:
+        """All peers but the floor, which has no idea of idle."""
+        return [name for name, peer in bench.peers.items() if not peer.floor]
+
+    @contextlib.contextmanager
+    def session(self, bench: Bench, subject: str) -> Iterator[Measure]:
+        """Nothing is shared between rounds."""
+        yield lambda: self._sample(bench, subject)
+
+    def _sample(self, bench: Bench, subject: str) -> Row:
+        count = bench.settings.idle_connections
+        with bench.running(subject) as (process, launch):
+            mode = Mode.REVERSE if Mode.REVERSE in launch.ports else Mode.FORWARD
+            port = launch.ports[mode]
+            bench.warm(port, mode)
+            time.sleep(SETTLE_SECONDS)
+            before = process.pss_kib()
+            target, host = Requests(mode, 1024, 1).target(bench.origin)
+            words = ["idle", f"127.0.0.1:{port}", target, host, "--connections", str(count)]
+            argv = pinned(bench.load_core, [str(bench.toolbox.programs["loadgen"]), *words])
+            with subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as holder:
+                assert holder.stdout is not None
+                if holder.stdout.readline() != "ready\n":
+                    raise MeasureError(f"{count} connections could not be held: {holder.communicate()[1].strip()}")
+                time.sleep(SETTLE_SECONDS)
+                after = process.pss_kib()
+                still_open = int(holder.communicate()[0])
+            if still_open != count:
+                raise MeasureError(f"only {still_open} of {count} idle connections were still open")
+        return {"kib": (after - before) / count, "before_mib": before / 1024, "after_mib": after / 1024}
+
+
+class StartUp(Scenario):
+    """How long a command takes."""
+
+    name = "start-up"
+    title = "Start-up time"
+    about = "Wall and CPU time of short commands, five runs each round; an empty Python is the floor."
+    metrics = (Metric("wall_ms", "wall ms", 0), Metric("cpu_ms", "CPU ms", 0))
+    main = "wall_ms"
+    runs = 5
+
+    def commands(self, bench: Bench) -> dict[str, list[str]]:
+        """The commands by the name that they have in the table."""
+        configuration = bench.folder / "small.yaml"
+        configuration.write_text(
+            f'listeners: {{web: {{bind: "127.0.0.1:{bench.port("Reviver")}", role: reverse}}}}\n'
+            f'reverse: {{routes: [{{pool: app}}], pools: {{app: {{servers: ["127.0.0.1:{bench.origin.http}"]}}}}}}\n'
+        )
+        reviver = str(bench.toolbox.programs["reviver"])
+        return {
+            "reviver --version": [reviver, "--version"],
+            "reviver check": [reviver, "check", str(configuration)],
+            "python -c pass": [str(bench.toolbox.programs["python"]), "-c", "pass"],
+        }
+
+    def subjects(self, bench: Bench) -> list[str]:
+        """The commands; none where Reviver is not measured."""
+        return list(self.commands(bench)) if "Reviver" in bench.peers else []
+
+    @contextlib.contextmanager
+    def session(self, bench: Bench, subject: str) -> Iterator[Measure]:
+        """One run unmeasured, which fills the file cache."""
+        argv = self.commands(bench)[subject]
+        self._time(bench, argv)
+        yield lambda: self._sample(bench, argv)
+
+    def _sample(self, bench: Bench, argv: list[str]) -> Row:
+        wall, cpu = zip(*(self._time(bench, argv) for _ in range(self.runs)), strict=True)
+        return {"wall_ms": sorted(wall)[self.runs // 2], "cpu_ms": sorted(cpu)[self.runs // 2]}
+
+    def _time(self, bench: Bench, argv: list[str]) -> tuple[float, float]:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            pinned(bench.proxy_core, argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise MeasureError(f"{Path(argv[0]).name} {' '.join(argv[1:])} exited with {process.returncode}")
+        return wall * 1e3, (usage.ru_utime + usage.ru_stime) * 1e3
+
+
+class Soak(Scenario):
+    """Whether memory grows with the number of requests."""
+
+    name = "soak"
+    title = "Soak"
+    about = "Memory before and after many 1 KiB requests over 64 connections, after a warm-up of 50,000."
+    metrics = (
+        Metric("growth_kib", "growth KiB", 0),
+        Metric("before_mib", "PSS before MiB", 2),
+        Metric("after_mib", "PSS after MiB", 2),
+        Metric("requests", "requests", 0),
+    )
+    main = "growth_kib"
+    warmup_requests = 50_000
+
+    def subjects(self, bench: Bench) -> list[str]:
+        """Reviver only: a million requests take the slow peers minutes."""
+        return [f"Reviver, {mode.value}" for mode in (Mode.REVERSE, Mode.FORWARD)] if "Reviver" in bench.peers else []
+
+    @contextlib.contextmanager
+    def session(self, bench: Bench, subject: str) -> Iterator[Measure]:
+        """Nothing is shared between rounds."""
+        yield lambda: self._sample(bench, Mode(subject.rpartition(" ")[2]))
+
+    def _sample(self, bench: Bench, mode: Mode) -> Row:
+        with bench.running("Reviver") as (process, launch):
+            target, host = Requests(mode, 1024, 64).target(bench.origin)
+            loadgen = str(bench.toolbox.programs["loadgen"])
+            argv = [loadgen, "http", f"127.0.0.1:{launch.ports[mode]}", target, host, "--connections", "64"]
+
+            def send(requests: int) -> int:
+                result = bench.drive([*argv, "--seconds", "3600", "--requests", str(requests)], 3600)
+                if result.errors:
+                    raise MeasureError(f"{result.errors} connections failed: {result.first_error}")
+                return result.requests
+
+            send(self.warmup_requests)
+            time.sleep(SETTLE_SECONDS)
+            before = process.pss_kib()
+            sent = send(bench.settings.soak_requests)
+            time.sleep(SETTLE_SECONDS)
+            after = process.pss_kib()
+        return {
+            "growth_kib": after - before,
+            "before_mib": before / 1024,
+            "after_mib": after / 1024,
+            "requests": sent,
+        }
+
+
+KIB, MIB = 1024, 1024 * 1024
+REVERSE, FORWARD = Mode.REVERSE, Mode.FORWARD
+KEPT = "kept connections on both sides"
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Rate("reverse-1k", "Reverse, 1 KiB", Requests(REVERSE, KIB, 64), f"64 {KEPT}."),
+    Rate("reverse-64k", "Reverse, 64 KiB", Requests(REVERSE, 64 * KIB, 32), f"32 {KEPT}."),
+    Rate("reverse-1m", "Reverse, 1 MiB", Requests(REVERSE, MIB, 16), f"16 {KEPT}."),
+    Rate("forward-1k", "Forward, 1 KiB", Requests(FORWARD, KIB, 64), f"Absolute-form requests, 64 {KEPT}."),
+    Rate("forward-64k", "Forward, 64 KiB", Requests(FORWARD, 64 * KIB, 32), f"Absolute-form requests, 32 {KEPT}."),
+    Rate("forward-1m", "Forward, 1 MiB", Requests(FORWARD, MIB, 16), f"Absolute-form requests, 16 {KEPT}."),
+    Rate(
+        "reverse-churn",
+        "Reverse, new connection for each request",
+        Requests(REVERSE, KIB, 64, close=True),
+        "1 KiB, 64 clients at a time, each request on a new connection with `Connection: close`; upstream kept.",
+    ),
+    Rate(
+        "forward-churn",
+        "Forward, new connection for each request",
+        Requests(FORWARD, KIB, 64, close=True),
+        "The same with absolute-form requests.",
+    ),
+    Rate(
+        "connect-bulk",
+        "CONNECT, bulk",
+        Tunnels("bulk", 8),
+        "8 tunnels, the origin sends without end; the unit is 1 MiB.",
+        unit="MiB",
+        units="MiB",
+    ),
+    Rate(
+        "connect-pingpong",
+        "CONNECT, small messages",
+        Tunnels("pingpong", 32),
+        "32 tunnels, 64 bytes there and back; the unit is one round trip.",
+        unit="round trip",
+        units="round trips",
+    ),
+    Idle(),
+    StartUp(),
+    Soak(),
+)
