@@ -1,0 +1,225 @@
+//! The values of a record by name: one table for JSON keys and template names.
+
+use reviver_flow::{Ending, Via};
+use reviver_http::{Scheme, TargetForm, Version};
+
+use super::super::wire::{Line, Side};
+use super::Format;
+
+/// A value before it is escaped.
+pub(super) enum Value<'a> {
+    Null,
+    Text(&'a [u8]),
+    /// A query and a URL: masked when written.
+    Query(&'a [u8]),
+    Url(&'a [u8]),
+    Ip(std::net::IpAddr),
+    Socket(std::net::SocketAddr),
+    Number(u64),
+    Bool(bool),
+    /// Microseconds, written as milliseconds with three decimals.
+    Micros(u64),
+    /// Milliseconds since the Unix epoch.
+    Time(u64),
+    Fields(Side),
+}
+
+macro_rules! keys {
+    ($($variant:ident $name:literal;)+) => {
+        /// A value's name, in the order in which JSON has them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(in crate::log) enum Key {
+            $($variant,)+
+        }
+
+        impl Key {
+            pub(in crate::log) const ALL: &[Key] = &[$(Key::$variant,)+];
+
+            pub(in crate::log) fn name(self) -> &'static str {
+                match self {
+                    $(Key::$variant => $name,)+
+                }
+            }
+
+            /// The key as JSON has it before its value.
+            pub(super) fn json(self) -> &'static [u8] {
+                match self {
+                    $(Key::$variant => concat!("\"", $name, "\":").as_bytes(),)+
+                }
+            }
+        }
+    };
+}
+
+keys! {
+    Time "time";
+    Listener "listener";
+    Client "client";
+    ClientPort "client_port";
+    User "user";
+    Method "method";
+    Scheme "scheme";
+    Host "host";
+    Port "port";
+    Path "path";
+    Query "query";
+    Protocol "protocol";
+    Route "route";
+    Pool "pool";
+    Server "server";
+    Upstream "upstream";
+    UpstreamConnection "upstream_connection";
+    Status "status";
+    UpstreamStatus "upstream_status";
+    Reason "reason";
+    Detail "detail";
+    At "at";
+    Ending "ending";
+    Attempts "attempts";
+    Tunnel "tunnel";
+    BytesIn "bytes_in";
+    BytesOut "bytes_out";
+    RequestBody "request_body";
+    ResponseBody "response_body";
+    DurationMs "duration_ms";
+    HeadMs "head_ms";
+    DecideMs "decide_ms";
+    ConnectMs "connect_ms";
+    FirstByteMs "first_byte_ms";
+    UserAgent "user_agent";
+    Referer "referer";
+    RequestHeaders "request_headers";
+    ResponseHeaders "response_headers";
+}
+
+impl Key {
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|key| key.name() == name)
+    }
+
+    pub(super) fn value<'a>(self, line: &Line<'a>) -> Value<'a> {
+        let text = |text: Option<&'a [u8]>| text.map_or(Value::Null, Value::Text);
+        let filled = |text: &'a [u8]| if text.is_empty() { Value::Null } else { Value::Text(text) };
+        let status = |status: u16| if status == 0 { Value::Null } else { Value::Number(status.into()) };
+        match self {
+            Key::Time => Value::Time(line.started_ms),
+            Key::Listener => Value::Text(line.listener),
+            Key::Client => Value::Ip(line.client),
+            Key::ClientPort => Value::Number(line.client_port.into()),
+            Key::User => text(line.user),
+            Key::Method => filled(line.method),
+            Key::Scheme => text(scheme(line)),
+            Key::Host => filled(line.host),
+            Key::Port => line.port.map_or(Value::Null, |port| Value::Number(port.into())),
+            Key::Path => filled(line.path),
+            Key::Query => line.query.map_or(Value::Null, Value::Query),
+            Key::Protocol => text(protocol(line)),
+            Key::Route => text(line.route),
+            Key::Pool => text(line.pool),
+            Key::Server => text(line.server),
+            Key::Upstream => line.upstream.map_or(Value::Null, Value::Socket),
+            Key::UpstreamConnection => match line.via {
+                Via::None => Value::Null,
+                Via::New => Value::Text(b"new"),
+                Via::Reused => Value::Text(b"reused"),
+            },
+            Key::Status => status(line.status),
+            Key::UpstreamStatus => status(line.upstream_status),
+            Key::Reason => Value::Text(line.slug.name().as_bytes()),
+            Key::Detail => text(line.detail),
+            Key::At => text(line.place),
+            Key::Ending => Value::Text(match line.ending {
+                Ending::Complete => b"complete",
+                Ending::ClientAborted => b"client_aborted",
+                Ending::UpstreamAborted => b"upstream_aborted",
+                Ending::Expired => b"expired",
+            }),
+            Key::Attempts => Value::Number(line.attempts.into()),
+            Key::Tunnel => Value::Bool(line.tunnel),
+            Key::BytesIn => Value::Number(line.bytes_in),
+            Key::BytesOut => Value::Number(line.bytes_out),
+            Key::RequestBody => Value::Number(line.request_body),
+            Key::ResponseBody => Value::Number(line.response_body),
+            Key::DurationMs => Value::Micros(line.total),
+            Key::HeadMs => Value::Micros(line.head_time.into()),
+            Key::DecideMs => Value::Micros(line.decide.into()),
+            Key::ConnectMs if line.via == Via::None && line.connect == 0 => Value::Null,
+            Key::ConnectMs => Value::Micros(line.connect.into()),
+            Key::FirstByteMs => line.first_byte.map_or(Value::Null, |t| Value::Micros(t.into())),
+            Key::UserAgent => text(line.user_agent),
+            Key::Referer => line.referer.map_or(Value::Null, Value::Url),
+            Key::RequestHeaders => Value::Fields(Side::Request),
+            Key::ResponseHeaders => Value::Fields(Side::Response),
+        }
+    }
+}
+
+/// None where no head was read, and for CONNECT, which has no scheme.
+pub(super) fn scheme(line: &Line<'_>) -> Option<&'static [u8]> {
+    (line.has_head && line.form != TargetForm::Authority).then_some(match line.scheme {
+        Scheme::Http => b"http",
+        Scheme::Https => b"https",
+    })
+}
+
+pub(super) fn protocol(line: &Line<'_>) -> Option<&'static [u8]> {
+    if line.socks {
+        return Some(b"SOCKS5");
+    }
+    line.has_head.then_some(match line.version {
+        Version::Http10 => b"HTTP/1.0",
+        Version::Http11 => b"HTTP/1.1",
+        Version::Http2 => b"HTTP/2.0",
+    })
+}
+
+/// Appends `host` or `host:port`, IPv6 addresses in brackets.
+pub(super) fn authority(line: &Line<'_>, out: &mut Vec<u8>) {
+    if line.host.contains(&b':') {
+        out.push(b'[');
+        out.extend_from_slice(line.host);
+        out.push(b']');
+    } else {
+        out.extend_from_slice(line.host);
+    }
+    if let Some(port) = line.port {
+        out.push(b':');
+        number(port.into(), out);
+    }
+}
+
+/// Appends the request target as the client gave it, its query masked; not escaped.
+pub(super) fn target(format: &Format, line: &Line<'_>, out: &mut Vec<u8>) {
+    match line.form {
+        TargetForm::Authority => return authority(line, out),
+        TargetForm::Absolute => url_origin(line, out),
+        TargetForm::Origin | TargetForm::Asterisk => {}
+    }
+    path_and_query(format, line, out);
+}
+
+/// Appends `scheme://authority`.
+pub(super) fn url_origin(line: &Line<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(scheme(line).unwrap_or(b"http"));
+    out.extend_from_slice(b"://");
+    authority(line, out);
+}
+
+pub(super) fn path_and_query(format: &Format, line: &Line<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(line.path);
+    if let Some(query) = line.query {
+        out.push(b'?');
+        format.redact.query(query, out);
+    }
+}
+
+pub(super) fn number(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends microseconds as milliseconds: `1.234`.
+pub(super) fn millis(micros: u64, out: &mut Vec<u8>) {
+    number(micros / 1000, out);
+    out.push(b'.');
+    super::super::clock::digits3(micros % 1000, out);
+}
