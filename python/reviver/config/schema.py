@@ -37,7 +37,7 @@ class _Generator(GenerateJsonSchema):
             return {key: self.encode_default(value) for key, value in dft.items() if value is not None}
         return [self.encode_default(item) for item in dft] if isinstance(dft, tuple) else dft
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - the signature is pydantic's
+    def field_title_should_be_set(self, schema: Any) -> bool:
         """No title: it would only repeat the key."""
         return False
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from reviver.config.models.base import Said, Section, within
-from reviver.config.models.text import FieldName, Text
+from reviver.config.models.text import FieldName, Text, is_token
 from reviver.config.values import Address, Count, Duration, Size, refuse, shown
 
 __all__ = ["DEFAULT_REDACT", "FORMATS", "RECORD_FIELDS", "LogHeaders", "LogSink", "Rotate"]
@@ -16,10 +16,11 @@ FORMATS = ("json", "combined", "common", "squid")
 """The log formats that have a name."""
 
 RECORD_FIELDS = (
-    "time", "listener", "client", "user", "method", "scheme", "host", "path", "query", "protocol", "route", "pool",
-    "server", "upstream", "status", "upstream_status", "reason", "at", "ending", "attempts", "tunnel", "bytes_in",
-    "bytes_out", "request_body", "response_body", "duration_ms", "head_ms", "decide_ms", "connect_ms",
-    "first_byte_ms", "user_agent", "referer",
+    "time", "listener", "client", "client_port", "user", "method", "scheme", "host", "port", "path", "query",
+    "protocol", "route", "pool", "server", "upstream", "upstream_connection", "status", "upstream_status", "reason",
+    "detail", "at", "ending", "attempts", "tunnel", "bytes_in", "bytes_out", "request_body", "response_body",
+    "duration_ms", "head_ms", "decide_ms", "connect_ms", "first_byte_ms", "user_agent", "referer", "request_headers",
+    "response_headers",
 )  # fmt: skip
 """The fields of a record that a template may name."""
 
@@ -56,17 +57,26 @@ def _format(value: str) -> str:
         )
     if any(not c.isprintable() and c != "\t" for c in value):
         refuse("a template is one line of printable characters", "each record ends with a line feed of its own")
-    rest = value.replace("{{", "").replace("}}", "")
-    for name in re.findall(r"\{([^{}]*)\}", rest):
-        if name not in RECORD_FIELDS:
-            close = difflib.get_close_matches(name, RECORD_FIELDS, 1)
-            refuse(
-                f"a record has no field {shown(name)}",
-                f"did you mean {{{close[0]}}}?" if close else f"fields are {', '.join(RECORD_FIELDS)}",
-            )
-    if set("{}") & set(re.sub(r"\{[^{}]*\}", "", rest)):
+    rest = ""
+    for text, name in re.findall(r"(\{\{|\}\}|[^{}]+|[{}](?![^{}]*\}))|\{([^{}]*)\}", value):
+        rest += "" if text in ("{{", "}}") else text
+        if not text:
+            _record_field(name)
+    if "{" in rest or "}" in rest:
         refuse(f"{shown(value)} has a brace without its other half", "write {{ or }} for a literal brace")
     return value
+
+
+def _record_field(name: str) -> None:
+    group, dot, field = name.partition(".")
+    if dot and group in ("request_headers", "response_headers") and is_token(field):
+        return
+    if name not in RECORD_FIELDS:
+        close = difflib.get_close_matches(name, RECORD_FIELDS, 1)
+        refuse(
+            f"a record has no field {shown(name)}",
+            f"did you mean {{{close[0]}}}?" if close else f"fields are {', '.join(RECORD_FIELDS)}",
+        )
 
 
 class LogHeaders(Section):
@@ -99,9 +109,8 @@ class LogSink(Section):
     )
     format: Annotated[Text, AfterValidator(_format)] = Field(
         default="json",
-        description="`json`, `combined`, `common`, `squid`, or a template with the names of fields in braces: "
-        + ", ".join(f"`{name}`" for name in RECORD_FIELDS)
-        + ".",
+        description="`json`, `combined`, `common`, `squid`, or a template with names of fields in braces, such as "
+        "`{client}`; `{request_headers.NAME}` and `{response_headers.NAME}` are header fields.",
         examples=["{client} {method} {host}{path} {status} {duration_ms}"],
     )
     on_full: Literal["wait", "drop"] = Field(

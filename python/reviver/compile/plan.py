@@ -1,0 +1,490 @@
+"""The plan's types, as the engine takes them.
+
+Generated from crates/reviver-plan/plan.schema.json by tools/generate.py: changes belong in
+crates/reviver-plan/src/plan.rs.
+"""
+# ruff: noqa: D101
+
+from typing import Literal, TypeAlias, TypedDict
+
+FINGERPRINT = "2ae82b15699f5a00"
+"""Fingerprint of the schema that these types were made from."""
+
+
+Access: TypeAlias = Literal["allow", "deny"]
+
+
+class ActionPool(TypedDict):
+    pool: int
+
+
+AnonymityLevel: TypeAlias = Literal["transparent", "anonymous", "high"]
+
+
+Balance: TypeAlias = Literal["round_robin"]
+
+
+class BasicAuth(TypedDict):
+    """Proxy authentication by the Basic scheme (RFC 7617) and SOCKS5 username/password (RFC 1929)."""
+
+    at: str
+    realm: str
+    users: dict[str, str]
+    """
+    User to htpasswd hash (bcrypt, apr1, sha, crypt).
+    """
+
+
+class FieldPolicyReplace(TypedDict):
+    replace: str
+
+
+FieldPolicy: TypeAlias = Literal["keep", "remove", "same_host"] | FieldPolicyReplace
+
+
+ConnectPort: TypeAlias = int
+
+
+class HeaderRules(TypedDict):
+    """Names are compared without case; `set` replaces, `add` keeps what is there."""
+
+    add: list[tuple[str, str]]
+    remove: list[str]
+    set: list[tuple[str, str]]
+
+
+class Limits(TypedDict):
+    """Bounds on what one client may send. Sizes are bytes; 0 means no bound where that is said."""
+
+    body: int
+    """
+    A request body; 0 is no bound.
+    """
+    connections: int
+    """
+    Client connections at the same time on this listener, all workers together; 0 is no bound.
+    """
+    fields: int
+    """
+    Number of fields in a head or in a trailer section.
+    """
+    head: int
+    """
+    A whole message head, start line included.
+    """
+    requests_per_connection: int
+    """
+    Requests on one client connection; 0 is no bound.
+    """
+    target: int
+    """
+    The request target.
+    """
+
+
+class LogFile(TypedDict):
+    keep: int
+    """
+    Rotated files that are kept: `path.1` is the newest.
+    """
+    path: str
+    """
+    Absolute path.
+    """
+    rotate_every_ms: int
+    """
+    Rotated when this old; 0 never.
+    """
+    rotate_size: int
+    """
+    Rotated before it would grow past this many bytes; 0 never.
+    """
+
+
+class LogFormatTemplate(TypedDict):
+    """Text with `{names}` of record fields; `{{` and `}}` are literal braces."""
+
+    template: str
+
+
+LogFormat: TypeAlias = Literal["json", "combined", "common", "squid"] | LogFormatTemplate
+
+
+class LogTargetFile(TypedDict):
+    file: LogFile
+
+
+OnFull: TypeAlias = Literal["wait", "drop"]
+
+
+class PathPatternExact(TypedDict):
+    exact: str
+
+
+class PathPatternPrefix(TypedDict):
+    prefix: str
+
+
+class PathPatternRegex(TypedDict):
+    """Unanchored regular expression (syntax of the `regex` crate) on the normalised path."""
+
+    regex: str
+
+
+PathPattern: TypeAlias = PathPatternExact | PathPatternPrefix | PathPatternRegex
+
+
+class Redirect(TypedDict):
+    """`to` may hold `{scheme} {host} {path} {query} {uri}`: `{uri}` is path and query."""
+
+    status: int
+    to: str
+
+
+class Resolver(TypedDict):
+    """How names are looked up."""
+
+    cache_size: int
+    """
+    Answers remembered by each worker.
+    """
+    fallback_delay_ms: int
+    """
+    How long the preferred address family is tried alone (RFC 8305, section 5).
+    """
+    hosts_file: bool
+    """
+    Whether the system's hosts file answers first.
+    """
+    max_ttl_ms: int
+    min_ttl_ms: int
+    """
+    Bounds put on the time to live that an answer gives.
+    """
+    servers: list[str]
+    """
+    Name servers; empty is the system's.
+    """
+    timeout_ms: int
+    """
+    One lookup, all retries together.
+    """
+
+
+class Respond(TypedDict):
+    """An answer made by the proxy itself."""
+
+    body: str
+    content_type: str
+    headers: list[tuple[str, str]]
+    status: int
+
+
+class Retry(TypedDict):
+    attempts: int
+    """
+    Tries in all, the first included; 1 never retries.
+    """
+    on_connect: bool
+    """
+    A connection that was not established, or failed before the request was sent.
+    """
+    on_reset: bool
+    """
+    A connection lost after (part of) the request was sent and before any of the response came.
+    """
+    on_status: list[int]
+    """
+    Response statuses that are retried.
+    """
+
+
+class Rewrite(TypedDict):
+    """Applied in this order: strip, replace, add."""
+
+    add_prefix: str | None
+    host: str | None
+    """
+    Host field sent upstream; none keeps the client's.
+    """
+    replace: tuple[str, str] | None
+    """
+    Regular expression and replacement (`$1`) on the path.
+    """
+    strip_prefix: str | None
+
+
+Role: TypeAlias = Literal["reverse", "forward"]
+"""
+Which way a listener reads.
+"""
+
+
+class Server(TypedDict):
+    address: str
+    """
+    `address:port` or `name:port`, as it is shown.
+    """
+    at: str
+    backup: bool
+    """
+    Only used when no other server is left.
+    """
+    weight: int
+    """
+    1 to 1000; 0 takes no traffic.
+    """
+
+
+class SyslogUdp(TypedDict):
+    udp: str
+
+
+class SyslogTcp(TypedDict):
+    tcp: str
+
+
+class SyslogUnix(TypedDict):
+    unix: str
+
+
+Syslog: TypeAlias = SyslogUdp | SyslogTcp | SyslogUnix
+
+
+class Timeouts(TypedDict):
+    """How long is waited, in milliseconds."""
+
+    body_ms: int
+    """
+    Between two parts of a request body, and between two writes that the client accepts.
+    """
+    connect_ms: int
+    """
+    Until an upstream connection is open, name resolution included.
+    """
+    first_byte_ms: int
+    """
+    From the end of the request to the first byte of the response.
+    """
+    head_ms: int
+    """
+    From the first byte of a request head to its last.
+    """
+    idle_ms: int
+    """
+    Between two parts of a response body.
+    """
+    keep_alive_ms: int
+    """
+    A client connection without a request.
+    """
+    tunnel_ms: int
+    """
+    A tunnel over which nothing moves.
+    """
+
+
+class ValuePatternExact(TypedDict):
+    exact: str
+
+
+class ValuePatternPrefix(TypedDict):
+    prefix: str
+
+
+class ValuePatternRegex(TypedDict):
+    regex: str
+
+
+ValuePattern: TypeAlias = Literal["present"] | ValuePatternExact | ValuePatternPrefix | ValuePatternRegex
+
+
+class ActionRespond(TypedDict):
+    respond: Respond
+
+
+class ActionRedirect(TypedDict):
+    redirect: Redirect
+
+
+Action: TypeAlias = ActionPool | ActionRespond | ActionRedirect
+
+
+class Anonymity(TypedDict):
+    at: str
+    cookies: FieldPolicy
+    level: AnonymityLevel
+    referer: FieldPolicy
+    user_agent: FieldPolicy
+    """
+    What the origin sees as `User-Agent`.
+    """
+
+
+class Forward(TypedDict):
+    """The forward half: who may use it, for what, and what the origin learns of them."""
+
+    anonymity: Anonymity
+    at: str
+    auth: BasicAuth | None
+    clients: list[str]
+    """
+    Empty: any client (only legal on a loopback listener or with `auth`).
+    """
+    clients_at: str
+    connect_ports: list[tuple[ConnectPort, ConnectPort]]
+    """
+    Inclusive ranges of ports that CONNECT and SOCKS5 may reach.
+    """
+    connect_ports_at: str
+    idle_ms: int
+    max_idle: int
+    """
+    Idle upstream connections kept by each worker for each destination.
+    """
+    private_destinations: Access
+    private_destinations_at: str
+
+
+class Listener(TypedDict):
+    """A named set of addresses that are listened on, with its own limits."""
+
+    at: str
+    backlog: int
+    """
+    Length of the queue of connections not yet accepted.
+    """
+    bind: list[str]
+    limits: Limits
+    name: str
+    role: Role
+    timeouts: Timeouts
+
+
+class LogTargetSyslog(TypedDict):
+    """RFC 5424 over UDP, TCP or a unix datagram socket."""
+
+    syslog: Syslog
+
+
+LogTarget: TypeAlias = Literal["stdout", "stderr"] | LogTargetFile | LogTargetSyslog
+
+
+class NamedPattern(TypedDict):
+    name: str
+    value: ValuePattern
+
+
+class Pool(TypedDict):
+    at: str
+    balance: Balance
+    idle_ms: int
+    """
+    How long an idle upstream connection is kept.
+    """
+    max_idle: int
+    """
+    Idle upstream connections kept by each worker for each server.
+    """
+    name: str
+    servers: list[Server]
+
+
+class LogSink(TypedDict):
+    at: str
+    format: LogFormat
+    on_full: OnFull
+    redact: list[str]
+    """
+    Query parameter names whose values are masked, lower case.
+    """
+    request_headers: list[str]
+    """
+    Request and response fields that are also recorded, lower case (secrets stay masked).
+    """
+    response_headers: list[str]
+    to: LogTarget
+
+
+class Match(TypedDict):
+    """All conditions that are given must hold; within one condition any value may."""
+
+    client: list[str]
+    """
+    Client networks. Empty: any client.
+    """
+    cookie: list[NamedPattern]
+    header: list[NamedPattern]
+    """
+    Field name in lower case, and what one of its values must be.
+    """
+    host: list[str]
+    """
+    Lower case; exact, or `*.` and a suffix (any number of labels, at least one). Empty: any host.
+    """
+    method: list[str]
+    """
+    Upper case as on the wire. Empty: any method.
+    """
+    path: list[PathPattern]
+    """
+    Empty: any path.
+    """
+    query: list[NamedPattern]
+    """
+    Query parameter (names and values are compared after percent-decoding).
+    """
+
+
+class Route(TypedDict):
+    action: Action
+    at: str
+    body: int
+    """
+    Bound on the request body in bytes; 0 is no bound.
+    """
+    connect_ms: int
+    first_byte_ms: int
+    idle_ms: int
+    matches: Match
+    name: str
+    request_headers: HeaderRules
+    response_headers: HeaderRules
+    retry: Retry
+    rewrite: Rewrite
+
+
+class Reverse(TypedDict):
+    """The reverse half: routes and the pools that they name."""
+
+    pools: list[Pool]
+    routes: list[Route]
+    """
+    The first match wins.
+    """
+
+
+class Plan(TypedDict):
+    """The whole compiled configuration."""
+
+    fingerprint: str
+    """
+    The fingerprint of the schema that the plan was compiled for; the engine refuses any other.
+    """
+    forward: Forward | None
+    listeners: list[Listener]
+    logs: list[LogSink]
+    resolver: Resolver
+    reverse: Reverse | None
+    trusted_proxies: list[str]
+    """
+    Networks whose `X-Forwarded-*` and `Forwarded` fields are believed.
+    """
+    via: str
+    """
+    The pseudonym that stands in `Via` and `Proxy-Status`, and by which loops are found.
+    """
+    workers: int
+    """
+    Number of worker threads, at least 1.
+    """
