@@ -6,16 +6,22 @@ engine's unit: `Duration` is whole milliseconds, `Size` is bytes.
 
 import ipaddress
 import re
-from typing import Annotated, Any, ClassVar, NoReturn, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, NoReturn, Self
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 __all__ = [
-    "Address", "Count", "Duration", "Flag", "Network", "PortRange", "Quantity", "Size",
+    "Address", "Count", "Duration", "Flag", "Kind", "Network", "PortRange", "Quantity", "Size",
     "is_ipv4", "is_ipv6", "is_name", "refuse", "shown",
 ]  # fmt: skip
+
+
+class Kind(NamedTuple):
+    """Marks a text of a grammar of its own: what the manual calls it."""
+
+    name: str
 
 
 def refuse(sentence: str, hint: str | None = None) -> NoReturn:
@@ -146,7 +152,7 @@ def _network(value: object) -> str:
     refuse(f"{shown(value)} is not a network", "write 10.0.0.0/8, 2001:db8::/32 or one address")
 
 
-Network = Annotated[str, BeforeValidator(_network, json_schema_input_type=str)]
+Network = Annotated[str, BeforeValidator(_network, json_schema_input_type=str), Kind("network")]
 """An IP network in CIDR form; one address is a network of its own."""
 
 

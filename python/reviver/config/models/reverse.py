@@ -22,7 +22,7 @@ from reviver.config.models.text import (
     Text,
     Token,
 )
-from reviver.config.values import Address, Count, Network, is_ipv4, is_name, refuse, shown
+from reviver.config.values import Address, Count, Kind, Network, is_ipv4, is_name, refuse, shown
 
 __all__ = [
     "Headers", "Match", "Name", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Reverse",
@@ -36,7 +36,7 @@ def _name(value: str) -> str:
     return value
 
 
-Name = Annotated[Text, AfterValidator(_name)]
+Name = Annotated[Text, AfterValidator(_name), Kind("name")]
 """What a listener, route or pool is called in logs, metrics and commands."""
 
 Status = Annotated[Count, Field(ge=200, le=599)]
@@ -192,7 +192,7 @@ RetryCause = Annotated[
 
 
 class Retry(Section):
-    """When a request is tried again on another server. Only where that is safe: see the manual on retries."""
+    """When a request is tried again on another server: only where that cannot do the same thing twice."""
 
     attempts: Count = Field(
         default=3, ge=1, le=20, description="Tries in all, the first included; 1 never tries again."

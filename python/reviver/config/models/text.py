@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-from reviver.config.values import is_ipv4, is_ipv6, is_name, refuse, shown
+from reviver.config.values import Kind, is_ipv4, is_ipv6, is_name, refuse, shown
 
 __all__ = [
     "FieldName", "FieldValue", "HostPattern", "Method", "PathMatch", "PathText", "Pattern", "Regex", "ResponseRuleName",
@@ -48,7 +48,7 @@ def _token(value: str) -> str:
     return value
 
 
-Token = Annotated[Text, AfterValidator(_token)]
+Token = Annotated[Text, AfterValidator(_token), Kind("name")]
 """A token of HTTP."""
 
 
@@ -74,11 +74,11 @@ def _request_rule_name(value: str) -> str:
     return value
 
 
-FieldName = Annotated[Text, AfterValidator(_field_name)]
+FieldName = Annotated[Text, AfterValidator(_field_name), Kind("field name")]
 """The name of a header field."""
-RuleName = Annotated[Text, AfterValidator(_request_rule_name)]
+RuleName = Annotated[Text, AfterValidator(_request_rule_name), Kind("field name")]
 """The name of a request field that a rule may change."""
-ResponseRuleName = Annotated[Text, AfterValidator(_rule_name)]
+ResponseRuleName = Annotated[Text, AfterValidator(_rule_name), Kind("field name")]
 """The name of a response field that a rule may change."""
 
 
@@ -90,7 +90,7 @@ def _field_value(value: str) -> str:
     return value
 
 
-FieldValue = Annotated[Text, AfterValidator(_field_value)]
+FieldValue = Annotated[Text, AfterValidator(_field_value), Kind("field value")]
 """The value of a header field: one line."""
 
 
@@ -104,7 +104,7 @@ def _method(value: str) -> str:
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 
-Method = Annotated[Text, AfterValidator(_method)]
+Method = Annotated[Text, AfterValidator(_method), Kind("method")]
 """A request method, as on the wire."""
 
 
@@ -124,7 +124,7 @@ def _host_pattern(value: str) -> str:
     return host
 
 
-HostPattern = Annotated[Text, AfterValidator(_host_pattern)]
+HostPattern = Annotated[Text, AfterValidator(_host_pattern), Kind("host")]
 """A host name, or `*.` and the end of one."""
 
 
@@ -141,7 +141,7 @@ def _regex(pattern: str) -> str:
     return pattern
 
 
-Regex = Annotated[Text, AfterValidator(_regex)]
+Regex = Annotated[Text, AfterValidator(_regex), Kind("regular expression")]
 """A regular expression as the engine takes it: Rust's regex syntax, without look-around and back-references."""
 
 
@@ -160,7 +160,7 @@ def _path_match(value: str) -> str:
     return value
 
 
-PathMatch = Annotated[Text, AfterValidator(_path_match)]
+PathMatch = Annotated[Text, AfterValidator(_path_match), Kind("path")]
 """A path: exact, a prefix when it ends in `*`, a regular expression when it starts with `~`."""
 
 
@@ -170,7 +170,7 @@ def _pattern(value: str) -> str:
     return value
 
 
-Pattern = Annotated[Text, AfterValidator(_pattern)]
+Pattern = Annotated[Text, AfterValidator(_pattern), Kind("pattern")]
 """A value: exact, `*` for any, a prefix when it ends in `*`, a regular expression when it starts with `~`."""
 
 
@@ -182,5 +182,5 @@ def _path(value: str) -> str:
     return value
 
 
-PathText = Annotated[Text, AfterValidator(_path)]
+PathText = Annotated[Text, AfterValidator(_path), Kind("path")]
 """The beginning of a path."""
