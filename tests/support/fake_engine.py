@@ -1,12 +1,14 @@
 """The native module's stand-in for tests of the control plane: the same names, no threads and no sockets."""
 
 import json
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-FINGERPRINT = "fake"
+from reviver.compile import FINGERPRINT
 
 
 class EngineError(Exception):
@@ -30,6 +32,7 @@ class FakeModule:
         self.drains = threading.Event()
         """Set: flows end by themselves. Clear: they go on until stopped."""
         self.drains.set()
+        self.aloud = False
         self.explained: list[dict[str, Any]] = []
         self.explanation: dict[str, Any] = {}
 
@@ -65,14 +68,20 @@ class FakeEngine:
         self.calls: list[str] = []
         self.pending_warnings: list[str] = []
         self._stopped = threading.Event()
+        self._called(f"bind as {os.geteuid()}, inherited {[address for address, _ in inherited]}")
+
+    def _called(self, call: str) -> None:
+        self.calls.append(call)
+        if self.module.aloud:
+            print(call, flush=True)
 
     def start(self) -> None:
-        self.calls.append("start")
+        self._called(f"start as {os.geteuid()}")
 
     def apply(self, plan: str) -> int:
         if self.module.refuse_apply is not None:
             raise EngineError(self.module.refuse_apply)
-        self.calls.append("apply")
+        self._called("apply")
         if json.loads(plan) != self.plan:
             self.plan = json.loads(plan)
             self.epoch += 1
@@ -82,33 +91,66 @@ class FakeEngine:
         return json.dumps({"epoch": self.epoch, "connections": 3, "listeners": [{"name": "web", "requests": 7}]})
 
     def reopen_logs(self) -> None:
-        self.calls.append("reopen_logs")
+        self._called("reopen_logs")
 
     def warnings(self) -> list[str]:
         taken, self.pending_warnings = self.pending_warnings, []
         return taken
 
     def drain(self, seconds: float) -> bool:
-        self.calls.append(f"drain {seconds:g}")
+        self._called(f"drain {seconds:g}")
         while not self._stopped.wait(0.01):
             if self.module.drains.is_set():
                 return True
         return False
 
     def stop(self) -> None:
-        self.calls.append("stop")
+        self._called("stop")
         self._stopped.set()
 
 
 @contextmanager
 def installed() -> Iterator[FakeModule]:
     """Puts the stand-in where the control plane looks for the native module."""
-    from reviver.control import engine
-
     fake = FakeModule()
+    engine = _door(fake)
     real = engine._engine
-    engine._engine = fake  # type: ignore[assignment]
+    engine._engine = fake
     try:
         yield fake
     finally:
         engine._engine = real
+
+
+def _door(fake: FakeModule) -> Any:
+    """The control plane's only import of the native module; that one may not have been built."""
+    try:
+        from reviver.control import engine
+    except ImportError:
+        import reviver
+
+        reviver._engine = fake  # type: ignore[assignment]
+        from reviver.control import engine
+    return engine
+
+
+def main() -> int:
+    """`reviver ARGUMENTS` on the stand-in.
+
+    `$FAKE_ENGINE` sets what calls do, as JSON: refuse_bind, refuse_apply, drains. Each call of the engine is a line
+    on stdout.
+    """
+    from reviver.cli.main import run
+
+    with installed() as fake:
+        fake.aloud = True
+        wishes = json.loads(os.environ.get("FAKE_ENGINE", "{}"))
+        fake.refuse_bind = wishes.get("refuse_bind")
+        fake.refuse_apply = wishes.get("refuse_apply")
+        if not wishes.get("drains", True):
+            fake.drains.clear()
+        return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

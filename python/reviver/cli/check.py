@@ -25,7 +25,7 @@ def command(config: Path | None, as_json: bool) -> int:
     reviver check
     reviver check site.yaml --json
     """
-    from reviver.control.engine import compile_loaded
+    from reviver.control.compiled import compile_loaded
     from reviver.errors import ConfigurationError
 
     try:

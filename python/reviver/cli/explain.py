@@ -49,9 +49,10 @@ def command(
         raise click.UsageError("give METHOD and URL, and before them CONFIG if it is not the folder's own")
     *config, method, url = request
     from reviver.control import engine
+    from reviver.control.compiled import compile_loaded
 
     path = configuration(Path(config[0]) if config else None)
-    compiled = engine.compile_loaded(load(path))
+    compiled = compile_loaded(load(path))
     names = [item["name"] for item in compiled.plan["listeners"]]
     if listener is not None and listener not in names:
         raise click.BadParameter(f"there is no listener {listener!r}; there are: {', '.join(names)}")

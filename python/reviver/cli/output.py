@@ -61,7 +61,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     if not console.is_terminal:
         # Programs and files get whole lines.
         console = Console(highlight=False, width=10_000)
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=console.is_terminal or None)
 
 
 def _style(cell: str) -> str:

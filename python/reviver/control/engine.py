@@ -1,43 +1,13 @@
 """The one door to the native module: JSON on its side, dictionaries and our own errors on ours."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reviver import _engine
-from reviver.compile import compile_plan, gather
+from reviver.control.compiled import Compiled
 from reviver.errors import OperationError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from reviver.compile import Inputs, Plan
-    from reviver.config import Loaded
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A configuration that is ready to be run: what was written, what was read for it, and its plan."""
-
-    loaded: "Loaded"
-    inputs: "Inputs"
-    plan: "Plan"
-
-    @property
-    def document(self) -> str:
-        """The plan as the engine takes it."""
-        return json.dumps(self.plan, separators=(",", ":"))
-
-
-def compile_loaded(loaded: "Loaded") -> Compiled:
-    """Reads what the configuration refers to and compiles the plan.
-
-    Raises ConfigurationError with every error.
-    """
-    inputs = gather(loaded)
-    return Compiled(loaded, inputs, compile_plan(loaded, inputs, fingerprint=_engine.fingerprint()))
 
 
 def explain(
@@ -119,15 +89,9 @@ class DataPlane:
 
 
 @contextmanager
-def _translated() -> "Iterator[None]":
+def _translated() -> Iterator[None]:
     """The engine's errors are one line for a person already; only their class changes."""
     try:
         yield
     except _engine.EngineError as error:
         raise OperationError(str(error)) from error
-
-
-def log_files(plan: Mapping[str, Any]) -> list[str]:
-    """Absolute paths of the log files that a plan writes."""
-    targets = [sink["to"] for sink in plan["logs"]]
-    return [target["file"]["path"] for target in targets if isinstance(target, dict) and "file" in target]

@@ -2,15 +2,16 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reviver import __version__
 from reviver.control import privileges
-from reviver.control.engine import Compiled, DataPlane, compile_loaded, log_files
+from reviver.control.compiled import Compiled, compile_loaded
+from reviver.control.engine import DataPlane
 from reviver.control.settings import Settings
 from reviver.errors import OperationError
 
@@ -62,7 +63,7 @@ class Proxy:
         self._plane = DataPlane(compiled, inherited)
         self._epoch = 1
         self._reloading = threading.Lock()
-        self._started = time.time()
+        self._started = _now()
         self._last_reload: dict[str, Any] | None = None
 
     @property
@@ -78,7 +79,7 @@ class Proxy:
 
     def become(self, identity: privileges.Identity, *more: Path) -> None:
         """Gives the log files and `more` to that identity and becomes it, in every thread and for good."""
-        logs = [path for path in map(Path, log_files(self._compiled.plan)) if path.is_file()]
+        logs = [path for path in self._compiled.log_files if path.is_file()]
         privileges.hand_over([*logs, *more], identity)
         privileges.drop(identity)
         self.identity = identity
@@ -94,7 +95,7 @@ class Proxy:
         Raises ConfigurationError or OperationError; then the running one goes on unchanged.
         """
         with self._reloading:
-            self._last_reload = {"at": time.time(), "ok": False}
+            self._last_reload = {"at": _now(), "ok": False}
             compiled = compile_loaded(self.source.load())
             epoch = self._apply(compiled)
             settings = Settings.of(compiled.loaded)
@@ -146,3 +147,8 @@ class Proxy:
     def stop(self) -> None:
         """Ends what is left and flushes the logs. Blocks."""
         self._plane.stop()
+
+
+def _now() -> str:
+    """The time as people and programs both read it (RFC 3339)."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

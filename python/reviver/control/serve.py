@@ -7,6 +7,7 @@ one kills), SIGHUP
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 from reviver import __version__
 from reviver.control import paths, privileges, server
 from reviver.control.activation import inherited
-from reviver.control.engine import compile_loaded
+from reviver.control.compiled import compile_loaded
 from reviver.control.notify import Notifier
 from reviver.control.proxy import Proxy, Reloaded, Source
 from reviver.control.settings import Settings
@@ -26,6 +27,15 @@ from reviver.errors import ConfigurationError, ReviverError
 
 WARNINGS_EVERY = 1.0
 PROGRESS_EVERY = 1.0
+LATER = (
+    "anyio._backends._asyncio",
+    "concurrent.futures.thread",
+    "difflib",
+    "encodings.idna",
+    "pydantic.json_schema",
+    "traceback",
+    "watchfiles",
+)
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -64,6 +74,7 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
             if item.address not in bound:
                 report(f"inherited socket {item.address} ({item.name}) belongs to no listener of the configuration")
         if identity is not None:
+            _load_what_comes_later()
             proxy.become(identity, path)
         return asyncio.run(_Service(proxy, path, notifier, watch=watch, on_ready=on_ready).run(listener))
     finally:
@@ -71,6 +82,16 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
         listener.close()
         server.remove(path)
         notifier.close()
+
+
+def _load_what_comes_later() -> None:
+    """Imports what libraries import only when it is used.
+
+    The user that the proxy becomes need not be able to read the folders that Python was installed in.
+    """
+    for name in LATER:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 class _Service:

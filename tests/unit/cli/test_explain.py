@@ -1,0 +1,120 @@
+"""What `reviver explain` asks the engine, and how it tells the answer."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reviver.cli import main
+from tests.support import fake_engine
+
+CONFIGURATION = """
+listeners:
+  web: {bind: "127.0.0.1:8080", role: reverse}
+reverse:
+  routes:
+    - {name: api, match: {path: "/v1/*"}, pool: api}
+  pools:
+    api: {servers: ["127.0.0.1:9001", "127.0.0.1:9002"]}
+"""
+
+UPSTREAM: dict[str, Any] = {
+    "listener": "web",
+    "role": "reverse",
+    "client": "10.0.0.7",
+    "method": "GET",
+    "host": "api.example",
+    "path": "/v1/x",
+    "outcome": "upstream",
+    "status": None,
+    "reason": "forwarded",
+    "at": "r.yaml:6",
+    "route": "api",
+    "pool": "api",
+    "servers": ["127.0.0.1:9001", "127.0.0.1:9002"],
+    "steps": [
+        {"phase": "request_head", "verdict": "continue", "reason": "forwarded", "at": None, "detail": ""},
+        {"phase": "route", "verdict": "continue", "reason": "forwarded", "at": "r.yaml:6", "detail": "pool api"},
+    ],
+    "passed_over": [{"route": "old", "at": "r.yaml:5", "condition": "path /old/*"}],
+    "upstream_request": "GET /v1/x HTTP/1.1\r\nHost: api.example\r\n\r\n",
+}
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[fake_engine.FakeModule]:
+    (tmp_path / "r.yaml").write_text(CONFIGURATION)
+    monkeypatch.chdir(tmp_path)
+    with fake_engine.installed() as fake:
+        fake.explanation = UPSTREAM
+        yield fake
+
+
+def test_the_request_reaches_the_engine_as_it_was_written(engine: fake_engine.FakeModule) -> None:
+    arguments = ["-H", "X-A:  b: c ", "-H", "x-a: d", "--client", "10.0.0.7", "--listener", "web"]
+    assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x", *arguments]) == 0
+    assert engine.explained == [
+        {
+            "listener": "web",
+            "method": "GET",
+            "url": "http://api.example/v1/x",
+            "headers": [["X-A", "b: c"], ["x-a", "d"]],
+            "client": "10.0.0.7",
+        }
+    ]
+
+
+def test_the_answer_is_told_phase_by_phase(engine: fake_engine.FakeModule, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x"]) == 0
+    text = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "route continue forwarded r.yaml:6 pool api" in lines
+    assert "old r.yaml:5 path /old/*" in lines
+    assert "sent to pool api: 127.0.0.1:9001, 127.0.0.1:9002, by route api (r.yaml:6): forwarded" in lines
+    assert "  GET /v1/x HTTP/1.1\n  Host: api.example\n" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        (
+            {"outcome": "answer", "status": 410, "reason": "responded", "route": "gone", "pool": None, "servers": []},
+            "answered here with 410, by route gone (r.yaml:6): responded",
+        ),
+        (
+            {"outcome": "tunnel", "route": None, "pool": None, "servers": ["a.example:443"], "reason": "tunnelled"},
+            "a tunnel to a.example:443 (r.yaml:6): tunnelled",
+        ),
+        (
+            {"outcome": "closed", "route": None, "at": None, "reason": "bad_request"},
+            "the connection is closed: bad_request",
+        ),
+    ],
+)
+def test_the_last_word_says_what_becomes_of_it(
+    engine: fake_engine.FakeModule, capsys: pytest.CaptureFixture[str], change: dict[str, Any], verdict: str
+) -> None:
+    engine.explanation = {**UPSTREAM, "upstream_request": None, **change}
+    assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == verdict
+
+
+def test_programs_get_the_engines_answer(engine: fake_engine.FakeModule, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["explain", "r.yaml", "GET", "/v1/x", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == UPSTREAM
+
+
+def test_the_folders_own_configuration_is_the_default(engine: fake_engine.FakeModule, tmp_path: Path) -> None:
+    assert main.run(["explain", "GET", "/v1/x"]) == 2
+    (tmp_path / "r.yaml").rename(tmp_path / "reviver.yaml")
+    assert main.run(["explain", "GET", "/v1/x"]) == 0
+    assert len(engine.explained) == 1
+
+
+def test_an_unknown_listener_is_named_with_the_known_ones(
+    engine: fake_engine.FakeModule, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["explain", "r.yaml", "GET", "/", "--listener", "wob"]) == 2
+    assert "there is no listener 'wob'; there are: web" in capsys.readouterr().err
