@@ -352,3 +352,172 @@ impl Sum {
         GroupSummary { latency_ms, ..self.group }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use reviver_flow::{Ending, Reason, Times};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A plan with routes of these names, all to one pool with two servers.
+    fn plan(listener: &str, routes: &[&str]) -> Plan {
+        let headers = json!({"set": [], "add": [], "remove": []});
+        let route = |name: &&str| {
+            json!({
+                "name": name, "at": "r.yaml:1", "action": {"pool": 0},
+                "matches": {"host": [], "path": [], "method": [], "header": [], "query": [], "cookie": [], "client": []},
+                "rewrite": {"strip_prefix": null, "replace": null, "add_prefix": null, "host": null},
+                "request_headers": headers, "response_headers": headers,
+                "retry": {"attempts": 2, "on_connect": true, "on_reset": true, "on_status": []},
+                "connect_ms": 1, "first_byte_ms": 1, "idle_ms": 1, "body": 0,
+            })
+        };
+        let server = |address: &str| json!({"address": address, "at": "r.yaml:2", "weight": 1, "backup": false});
+        let document: Value = json!({
+            "fingerprint": "", "workers": 2, "trusted_proxies": [], "via": "v", "forward": null, "logs": [],
+            "listeners": [{
+                "name": listener, "at": "r.yaml:3", "bind": ["127.0.0.1:0"], "role": "reverse", "backlog": 1,
+                "limits": {"head": 1, "fields": 1, "target": 1, "body": 0, "connections": 0,
+                           "requests_per_connection": 0},
+                "timeouts": {"head_ms": 1, "body_ms": 1, "keep_alive_ms": 1, "connect_ms": 1, "first_byte_ms": 1,
+                             "idle_ms": 1, "tunnel_ms": 1},
+            }],
+            "resolver": {"servers": [], "hosts_file": true, "min_ttl_ms": 1, "max_ttl_ms": 1, "cache_size": 1,
+                         "timeout_ms": 1, "fallback_delay_ms": 1},
+            "reverse": {
+                "routes": routes.iter().map(route).collect::<Vec<_>>(),
+                "pools": [{"name": "pool", "at": "r.yaml:4", "servers": [server("a:1"), server("b:2")],
+                           "balance": "round_robin", "max_idle": 1, "idle_ms": 1}],
+            },
+        });
+        serde_json::from_value(document).unwrap()
+    }
+
+    fn record(route: u32, server: u32, status: u16, total: u64) -> Record {
+        Record {
+            started_ms: 0,
+            listener: 0,
+            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            client_port: 1,
+            route: Some(route),
+            pool: Some(0),
+            server: Some(server),
+            upstream: None,
+            upstream_via: Via::Reused,
+            status,
+            upstream_status: status,
+            reason: Slug::Forwarded.into(),
+            ending: Ending::Complete,
+            attempts: 1,
+            tunnel: false,
+            bytes_in: 10,
+            bytes_out: 100,
+            request_body: 0,
+            response_body: 0,
+            times: Times { first_byte: Some(500), total, ..Times::default() },
+        }
+    }
+
+    #[test]
+    fn cores_are_summed_by_listener_route_and_server() {
+        let (metrics, cores) = Metrics::new(2);
+        let plan = plan("web", &["api", "shop"]);
+        let maps: Vec<_> = cores.iter().map(|core| core.map(&plan)).collect();
+        cores[0].observe(&maps[0], &record(0, 0, 200, 1000));
+        cores[1].observe(&maps[1], &record(0, 1, 404, 1000));
+        let mut failed = record(1, 1, 502, 1000);
+        (failed.attempts, failed.upstream_status, failed.times.first_byte) = (3, 0, None);
+        failed.reason = Reason::from(Slug::ConnectionRefused);
+        failed.upstream_via = Via::New;
+        cores[1].observe(&maps[1], &failed);
+        let summary = metrics.summary();
+        assert_eq!((summary.total.requests, summary.total.retries), (3, 2));
+        assert_eq!((summary.total.bytes_in, summary.total.bytes_out), (30, 300));
+        assert_eq!((summary.total.connections_new, summary.total.connections_reused), (1, 2));
+        assert_eq!(summary.listeners["web"].status, BTreeMap::from([("2xx", 1), ("4xx", 1), ("5xx", 1)]));
+        assert_eq!((summary.routes["api"].requests, summary.routes["shop"].requests), (2, 1));
+        assert_eq!(summary.routes["shop"].failures, BTreeMap::from([("connection_refused", 1)]));
+        assert_eq!(summary.routes["api"].failures, BTreeMap::new());
+        assert_eq!(summary.servers["pool/a:1"].requests, 1);
+        let b = &summary.servers["pool/b:2"];
+        assert_eq!(b.status, BTreeMap::from([("4xx", 1), ("none", 1)]));
+        assert_eq!((b.latency_ms.count, b.latency_ms.max), (1, 0.5));
+        assert!(serde_json::to_value(&summary).unwrap()["routes"]["api"]["latency_ms"]["p99"].is_number());
+    }
+
+    #[test]
+    fn a_reload_keeps_what_is_still_named_and_flows_in_flight_count_where_they_began() {
+        let (metrics, cores) = Metrics::new(1);
+        let core = &cores[0];
+        let old = core.map(&plan("web", &["api", "shop"]));
+        core.observe(&old, &record(0, 0, 200, 1));
+        core.observe(&old, &record(1, 0, 200, 1));
+        let new = core.map(&plan("web", &["first", "api"]));
+        core.observe(&new, &record(1, 0, 200, 1));
+        core.observe(&old, &record(0, 0, 200, 1));
+        let summary = metrics.summary();
+        assert_eq!(summary.routes.keys().collect::<Vec<_>>(), ["api", "first"]);
+        assert_eq!((summary.routes["api"].requests, summary.routes["first"].requests), (3, 0));
+        assert_eq!((summary.total.requests, summary.listeners["web"].requests), (4, 4));
+    }
+
+    #[test]
+    fn what_a_plan_does_not_have_counts_in_the_totals_only() {
+        let (metrics, cores) = Metrics::new(1);
+        let map = cores[0].map(&plan("web", &["api"]));
+        let mut strange = record(7, 9, 0, 1);
+        strange.listener = 5;
+        cores[0].observe(&map, &strange);
+        let summary = metrics.summary();
+        assert_eq!(summary.total.status, BTreeMap::from([("none", 1)]));
+        assert_eq!((summary.listeners["web"].requests, summary.routes["api"].requests), (0, 0));
+    }
+
+    #[test]
+    fn gauges_go_up_and_down() {
+        let (metrics, cores) = Metrics::new(1);
+        let core = &cores[0];
+        let map = core.map(&plan("web", &[]));
+        core.enter(&map, Gauge::Connections, 0);
+        core.enter(&map, Gauge::Connections, 0);
+        core.enter(&map, Gauge::Flows, 0);
+        core.leave(&map, Gauge::Connections, 0);
+        // under another plan the names are the same, but the old map still has to be told
+        let other = core.map(&plan("other", &[]));
+        core.enter(&other, Gauge::Tunnels, 0);
+        core.leave(&map, Gauge::Flows, 0);
+        let summary = metrics.summary();
+        assert_eq!(summary.total.open, Open { connections: 1, flows: 0, tunnels: 1 });
+        assert_eq!(summary.listeners["other"].open, Open { connections: 0, flows: 0, tunnels: 1 });
+    }
+
+    #[test]
+    fn quantiles_are_within_six_percent_and_the_maximum_is_exact() {
+        let (metrics, cores) = Metrics::new(2);
+        let plan = plan("web", &["api"]);
+        let maps: Vec<_> = cores.iter().map(|core| core.map(&plan)).collect();
+        for micros in 1..=10_000 {
+            let core = micros as usize % 2;
+            cores[core].observe(&maps[core], &record(0, 0, 200, micros * 10));
+        }
+        let mut tunnel = record(0, 0, 200, 3_600_000_000);
+        tunnel.tunnel = true;
+        cores[0].observe(&maps[0], &tunnel);
+        let latency = metrics.summary().routes["api"].latency_ms;
+        for (got, want) in [(latency.p50, 50.0), (latency.p90, 90.0), (latency.p99, 99.0)] {
+            assert!((got - want).abs() / want < 0.06, "{got} is not near {want}");
+        }
+        assert_eq!((latency.count, latency.max), (10_000, 100.0));
+        assert!((latency.mean - 50.005).abs() < 1e-9, "{}", latency.mean);
+        cores[0].observe(&maps[0], &record(0, 0, 200, 100_000_000));
+        assert_eq!(metrics.summary().routes["api"].latency_ms.max, 100_000.0);
+    }
+
+    #[test]
+    fn a_histogram_is_small() {
+        assert!(CONFIG.total_buckets() * size_of::<AtomicU64>() <= 3 << 10);
+    }
+}

@@ -16,6 +16,8 @@ use super::wire::Line;
 /// Pauses between attempts to write to an output that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A sink keeps up again when it has lost nothing for so long.
+const QUIET: Duration = Duration::from_secs(10);
 /// Warnings that wait to be taken; more are not remembered.
 const MAX_WARNINGS: usize = 100;
 
@@ -53,9 +55,10 @@ enum Health {
         pause: Duration,
         dropped: u64,
     },
-    /// Takes records, but more slowly than they come, and drops the rest.
+    /// Takes records, but more slowly than they come, and drops the rest; `quiet` since it last did.
     Slow {
         dropped: u64,
+        quiet: Option<Instant>,
     },
     /// Will never take anything again: drops all.
     Over,
@@ -109,12 +112,16 @@ impl Sink {
         });
     }
 
-    /// Counts records that never came here because there was no room in a ring.
+    /// Counts records that are lost because there was no room.
     pub fn drop_records(&mut self, count: u64) {
         let before = self.stats.dropped.fetch_add(count, Ordering::Relaxed);
-        if matches!(self.health, Health::Good) {
-            self.health = Health::Slow { dropped: before };
-            self.warn("is too slow: records are dropped and counted");
+        match &mut self.health {
+            Health::Slow { quiet, .. } => *quiet = None,
+            Health::Failing { .. } | Health::Over => {}
+            Health::Good => {
+                self.health = Health::Slow { dropped: before, quiet: None };
+                self.warn("is too slow: records are dropped and counted");
+            }
         }
     }
 
@@ -124,7 +131,7 @@ impl Sink {
             return;
         }
         if self.queue.is_empty() {
-            return self.recover();
+            return self.recover(now);
         }
         let mut report = Report::default();
         let outcome = self.output.write(&mut self.queue, SystemTime::now(), &mut report);
@@ -137,7 +144,7 @@ impl Sink {
             self.warnings.add(note);
         }
         match outcome {
-            Ok(()) => self.recover(),
+            Ok(()) => self.recover(now),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => self.fail(&error, now),
         }
@@ -158,8 +165,12 @@ impl Sink {
         }
     }
 
-    /// Gives up what is queued; `lost` more records are on their way.
+    /// Gives up what is queued, and `lost` more records that will not come; the sink is closed after this.
     pub fn abandon(&mut self, lost: u64) {
+        if let Health::Slow { dropped: before, .. } = self.health {
+            let dropped = self.stats.dropped.load(Ordering::Relaxed) - before;
+            self.warn(&format!("{dropped} records were dropped"));
+        }
         let lost = lost + self.queue.len() as u64;
         if lost > 0 {
             self.stats.dropped.fetch_add(lost, Ordering::Relaxed);
@@ -168,17 +179,22 @@ impl Sink {
         self.queue = Queue::default();
     }
 
-    fn recover(&mut self) {
+    fn recover(&mut self, now: Instant) {
         let dropped = self.stats.dropped.load(Ordering::Relaxed);
-        match std::mem::replace(&mut self.health, Health::Good) {
-            Health::Good => {}
-            Health::Over => self.health = Health::Over,
-            Health::Slow { dropped: before } => {
-                self.warn(&format!("keeps up again; {} records were dropped", dropped - before))
+        match &mut self.health {
+            Health::Good | Health::Over => {}
+            Health::Slow { dropped: before, quiet } => {
+                if now.duration_since(*quiet.get_or_insert(now)) >= QUIET {
+                    let lost = dropped - *before;
+                    self.health = Health::Good;
+                    self.warn(&format!("keeps up again; {lost} records were dropped"));
+                }
             }
             Health::Failing { dropped: before, .. } => {
+                let lost = dropped - *before;
+                self.health = Health::Good;
                 self.set_failing(None);
-                self.warn(&format!("works again; {} records were dropped", dropped - before));
+                self.warn(&format!("works again; {lost} records were dropped"));
             }
         }
     }
@@ -198,7 +214,7 @@ impl Sink {
         };
         let (pause, dropped) = match self.health {
             Health::Failing { pause, dropped, .. } => ((pause * 2).min(LONGEST_PAUSE), dropped),
-            Health::Slow { dropped } => (FIRST_PAUSE, dropped),
+            Health::Slow { dropped, .. } => (FIRST_PAUSE, dropped),
             Health::Good | Health::Over => (FIRST_PAUSE, self.stats.dropped.load(Ordering::Relaxed)),
         };
         if !matches!(self.health, Health::Failing { .. }) {
@@ -214,5 +230,71 @@ impl Sink {
 
     fn warn(&self, what: &str) {
         self.warnings.add(format!("log {}: {what}", self.name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{PipeReader, Read, pipe};
+    use std::os::fd::OwnedFd;
+
+    use reviver_plan::LogFormat;
+
+    use super::*;
+    use crate::log::output::Stream;
+    use crate::log::tests::{entry, record, sink};
+    use crate::log::wire::{self, Selection};
+
+    fn on_pipe(on_full: OnFull) -> (PipeReader, Sink, Warnings) {
+        let (reader, writer) = pipe().unwrap();
+        let spec = LogSink { on_full, ..sink(LogTarget::Stdout, LogFormat::Json) };
+        let output = Output::Stream(Stream::new(OwnedFd::from(writer)).unwrap());
+        let (format, warnings) = (Format::new(&spec).unwrap(), Warnings::default());
+        (reader, Sink::new(spec, format, output, Arc::default(), warnings.clone()), warnings)
+    }
+
+    fn add(sink: &mut Sink, count: usize) {
+        let mut bytes = Vec::new();
+        wire::encode(&entry(&record(), None), &Selection::default(), &mut bytes);
+        let line = wire::decode(&bytes[4..]).unwrap();
+        let mut clock = Clock::new(jiff::tz::TimeZone::UTC);
+        for _ in 0..count {
+            sink.add(&line, &mut clock);
+        }
+    }
+
+    #[test]
+    fn a_closed_stream_drops_and_counts_even_where_requests_would_wait() {
+        let (reader, mut sink, warnings) = on_pipe(OnFull::Wait);
+        add(&mut sink, 3);
+        drop(reader);
+        sink.flush(Instant::now());
+        add(&mut sink, 10_000);
+        assert!(sink.has_room() && sink.is_idle());
+        assert_eq!(sink.stats.dropped.load(Ordering::Relaxed), 10_003);
+        let warnings = warnings.take();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].starts_with("log stdout: Broken pipe"), "{warnings:?}");
+        assert!(sink.stats.failing.lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn slowness_is_said_once_until_nothing_was_lost_for_a_while() {
+        let (mut reader, mut sink, warnings) = on_pipe(OnFull::Drop);
+        let now = Instant::now();
+        add(&mut sink, 200);
+        sink.flush(now);
+        let lost = sink.stats.dropped.load(Ordering::Relaxed);
+        assert!(lost > 0, "200 records are more than a batch");
+        assert_eq!(warnings.take(), ["log stdout: is too slow: records are dropped and counted"]);
+        sink.drop_records(1);
+        // a pipe takes somewhat less than a batch at once
+        assert!(reader.read(&mut [0; 1 << 15]).unwrap() > 0);
+        sink.flush(now + QUIET);
+        assert!(sink.is_idle());
+        sink.flush(now + QUIET * 2 - Duration::from_millis(1));
+        assert_eq!(warnings.take(), Vec::<String>::new());
+        sink.flush(now + QUIET * 2);
+        assert_eq!(warnings.take(), [format!("log stdout: keeps up again; {} records were dropped", lost + 1)]);
     }
 }

@@ -1,6 +1,8 @@
 //! What the tests of the log share.
 
+mod flow;
 mod formats;
+mod syslog;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
