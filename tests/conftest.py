@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,9 +17,8 @@ def ipv6() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _without_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _without_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """No client library of a test goes through a proxy of the machine by itself."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    yield

@@ -51,7 +51,9 @@ def test_kept_after_every_framing(proxy: Proxy, origin: Origin) -> None:
 
 
 def test_close_is_obeyed(proxy: Proxy, origin: Origin) -> None:
-    origin.on("/close", lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
+    origin.on(
+        "/close", lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    )
     assert fetch(proxy.port, "/close").status == 200
     origin.wait_ended(1)
     assert fetch(proxy.port, "/next").status == 200

@@ -79,7 +79,12 @@ def test_bodies(proxy: Proxy, origin: Origin) -> None:
 
 
 def test_hop_by_hop_fields_end_here(proxy: Proxy, origin: Origin) -> None:
-    fields = [("Proxy-Connection", "keep-alive"), ("Proxy-Authorization", "Basic eDp5"), ("Connection", "x-hop"), ("X-Hop", "1")]
+    fields = [
+        ("Proxy-Connection", "keep-alive"),
+        ("Proxy-Authorization", "Basic eDp5"),
+        ("Connection", "x-hop"),
+        ("X-Hop", "1"),
+    ]
     assert absolute(proxy.port, f"http://{origin.address}/hop", fields).status == 200
     seen = origin.only("/hop").fields
     for name in ("Proxy-Connection", "Proxy-Authorization", "X-Hop"):

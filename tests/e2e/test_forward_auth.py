@@ -70,7 +70,15 @@ def test_a_client_answers_the_challenge_on_the_same_connection(proxy: Proxy, ori
 
 @pytest.mark.parametrize(
     "value",
-    ["Basic", "Basic !!!", "Basic c2hh", "Bearer abc", "", "Basic c2hhOm9wZW4gc2VzYW1l c2hh", "basicc2hhOm9wZW4gc2VzYW1l"],
+    [
+        "Basic",
+        "Basic !!!",
+        "Basic c2hh",
+        "Bearer abc",
+        "",
+        "Basic c2hhOm9wZW4gc2VzYW1l c2hh",
+        "basicc2hhOm9wZW4gc2VzYW1l",
+    ],
 )
 def test_malformed_credentials(proxy: Proxy, origin: Origin, value: str) -> None:
     before = len(origin.requests)

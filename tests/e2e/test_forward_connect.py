@@ -142,7 +142,9 @@ def test_after_a_failed_one_the_client_can_go_on_or_is_told_of_the_close(proxy: 
                 assert client.ask("GET", f"http://{origin.address}/on", host=origin.address).status == 200
 
 
-@pytest.mark.parametrize("target", ["127.0.0.1", "http://127.0.0.1:443/", "/", "*", "127.0.0.1:", "127.0.0.1:0", ":443", "a b:1"])
+@pytest.mark.parametrize(
+    "target", ["127.0.0.1", "http://127.0.0.1:443/", "/", "*", "127.0.0.1:", "127.0.0.1:0", ":443", "a b:1"]
+)
 def test_targets_that_are_refused(proxy: Proxy, target: str) -> None:
     with Client(proxy.port) as client:
         client.request("CONNECT", target)
@@ -191,10 +193,8 @@ def test_connect_to_a_reverse_listener_is_refused() -> None:
 
 def test_forward_and_reverse_in_one_program() -> None:
 
-
-
     with Origin() as origin, Server() as echo:
-        config = reverse([origin.address], **{"forward": {"private_destinations": "allow", "connect_ports": ["1-65535"]}})
+        config = reverse([origin.address], forward={"private_destinations": "allow", "connect_ports": ["1-65535"]})
         office = free_port()
         config["listeners"]["office"] = {"bind": f"127.0.0.1:{office}", "role": "forward"}
         with Proxy(config) as proxy:

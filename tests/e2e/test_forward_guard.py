@@ -152,7 +152,9 @@ def test_clients(origin: Origin) -> None:
         with Client(proxy.port) as client:
             assert client.ask("CONNECT", origin.address).status == 403
         with Client(proxy.port) as client:
-            client.send(b"\x05\x01\x00\x05\x01\x00" + socks.encode_address("127.0.0.1") + origin.port.to_bytes(2, "big"))
+            client.send(
+                b"\x05\x01\x00\x05\x01\x00" + socks.encode_address("127.0.0.1") + origin.port.to_bytes(2, "big")
+            )
             assert b"\x05\x00\x00\x01" not in client.read_rest()
         assert fetch(proxy.port, url, source="127.7.1.1", host=origin.address).status == 200
 

@@ -149,7 +149,9 @@ def test_with_a_password(locked: Proxy, echo: Server) -> None:
     assert "sesame" not in "".join(locked.lines())
 
 
-@pytest.mark.parametrize(("user", "password"), [("ann", "wrong"), ("eve", "open sesame"), ("ann", "x" * 255), ("u" * 255, "x")])
+@pytest.mark.parametrize(
+    ("user", "password"), [("ann", "wrong"), ("eve", "open sesame"), ("ann", "x" * 255), ("u" * 255, "x")]
+)
 def test_with_a_wrong_password(locked: Proxy, echo: Server, user: str, password: str) -> None:
     accepted = echo.accepted
     with Client(locked.port) as client:

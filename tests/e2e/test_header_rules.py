@@ -32,7 +32,11 @@ def proxy(origin: Origin) -> Iterator[Proxy]:
 
 
 def test_request_rules(proxy: Proxy, origin: Origin) -> None:
-    fetch(proxy.port, "/ruled/a", [("x-set", "old"), ("X-SET", "older"), ("X-Add", "first"), ("X-DROP", "1"), ("X-Drop", "2")])
+    fetch(
+        proxy.port,
+        "/ruled/a",
+        [("x-set", "old"), ("X-SET", "older"), ("X-Add", "first"), ("X-DROP", "1"), ("X-Drop", "2")],
+    )
     fields = origin.only("/ruled/a").fields
     assert fields.values("X-Set") == ["new"]
     assert fields.values("X-Add") == ["first", "more"]
@@ -60,8 +64,21 @@ def test_response_rules_hold_for_answers_of_the_proxy_too(proxy: Proxy) -> None:
 
 
 def test_end_to_end_fields_pass_untouched_and_in_order(proxy: Proxy, origin: Origin) -> None:
-    given = [("X-One", "1"), ("Cookie", "a=b; c=d"), ("X-Two", "a, b"), ("X-One", "2"), ("Authorization", "Basic eDp5"), ("X-Empty", "")]
-    back = [("Set-Cookie", "a=1; Path=/"), ("Set-Cookie", "b=2"), ("WWW-Authenticate", "Basic"), ("ETag", '"x"'), ("X-Raw", "\xe9")]
+    given = [
+        ("X-One", "1"),
+        ("Cookie", "a=b; c=d"),
+        ("X-Two", "a, b"),
+        ("X-One", "2"),
+        ("Authorization", "Basic eDp5"),
+        ("X-Empty", ""),
+    ]
+    back = [
+        ("Set-Cookie", "a=1; Path=/"),
+        ("Set-Cookie", "b=2"),
+        ("WWW-Authenticate", "Basic"),
+        ("ETag", '"x"'),
+        ("X-Raw", "\xe9"),
+    ]
     origin.on("/through", responds(200, b"x", *back))
     response = fetch(proxy.port, "/through", given)
     seen = [pair for pair in origin.only("/through").fields if pair[0].lower() in {name.lower() for name, _ in given}]
@@ -81,7 +98,9 @@ def test_hop_by_hop_fields_end_here(proxy: Proxy, origin: Origin) -> None:
     ]
     origin.on(
         "/hops",
-        responds(200, b"x", ("Connection", "X-Theirs"), ("X-Theirs", "1"), ("Keep-Alive", "timeout=9"), ("X-Ours", "2")),
+        responds(
+            200, b"x", ("Connection", "X-Theirs"), ("X-Theirs", "1"), ("Keep-Alive", "timeout=9"), ("X-Ours", "2")
+        ),
     )
     response = fetch(proxy.port, "/hops", hops)
     seen = origin.only("/hops").fields

@@ -72,7 +72,9 @@ def test_nothing_after_close(proxy: Proxy, origin: Origin) -> None:
 
 def test_a_bad_one_ends_the_connection_after_the_good_ones(proxy: Proxy, origin: Origin) -> None:
     with Client(proxy.port) as client:
-        client.send(encode_request("GET", "/good") + b"GET /bad HTTP/1.1\r\nHost : t\r\n\r\n" + encode_request("GET", "/never"))
+        client.send(
+            encode_request("GET", "/good") + b"GET /bad HTTP/1.1\r\nHost : t\r\n\r\n" + encode_request("GET", "/never")
+        )
         assert client.response().text == "origin GET /good"
         assert client.response().status == 400
         client.expect_closed()

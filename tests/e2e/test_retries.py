@@ -16,9 +16,13 @@ def shares(proxy: Proxy, count: int) -> Counter[str]:
 
 
 def test_round_robin_is_even() -> None:
-    with Origin("a") as a, Origin("b") as b, Origin("c") as c:
-        with Proxy(reverse([a.address, b.address, c.address])) as proxy:
-            assert shares(proxy, 30) == {"a": 10, "b": 10, "c": 10}
+    with (
+        Origin("a") as a,
+        Origin("b") as b,
+        Origin("c") as c,
+        Proxy(reverse([a.address, b.address, c.address])) as proxy,
+    ):
+        assert shares(proxy, 30) == {"a": 10, "b": 10, "c": 10}
 
 
 def test_weights_hold_over_all_workers_and_connections() -> None:
@@ -47,9 +51,8 @@ def test_a_backup_rests_until_it_is_needed() -> None:
 
 
 def test_weight_zero_takes_no_traffic() -> None:
-    with Origin("a") as a, Origin("b") as b:
-        with Proxy(reverse([a.address, {"address": b.address, "weight": 0}])) as proxy:
-            assert shares(proxy, 10) == {"a": 10}
+    with Origin("a") as a, Origin("b") as b, Proxy(reverse([a.address, {"address": b.address, "weight": 0}])) as proxy:
+        assert shares(proxy, 10) == {"a": 10}
 
 
 def test_a_refusing_server_is_passed_over() -> None:
@@ -92,13 +95,12 @@ def breaks_off(exchange: Exchange) -> None:
 
 
 def test_a_server_that_breaks_off_before_any_answer() -> None:
-    with Origin("bad", breaks_off) as bad, Origin("good") as good:
-        with Proxy(reverse([bad.address, good.address])) as proxy:
-            assert {fetch(proxy.port, "/get").status for _ in range(10)} == {200}
-            assert bad.seen("/get"), "the bad one was tried"
-            posts = Counter(fetch(proxy.port, "/post", method="POST", body=b"x").status for _ in range(10))
-            assert set(posts) == {200, 502}
-            assert len(bad.seen("/post")) + len(good.seen("/post")) == 10, "no POST was sent twice"
+    with Origin("bad", breaks_off) as bad, Origin("good") as good, Proxy(reverse([bad.address, good.address])) as proxy:
+        assert {fetch(proxy.port, "/get").status for _ in range(10)} == {200}
+        assert bad.seen("/get"), "the bad one was tried"
+        posts = Counter(fetch(proxy.port, "/post", method="POST", body=b"x").status for _ in range(10))
+        assert set(posts) == {200, 502}
+        assert len(bad.seen("/post")) + len(good.seen("/post")) == 10, "no POST was sent twice"
 
 
 def test_no_retry_after_the_answer_began() -> None:
@@ -107,7 +109,10 @@ def test_no_retry_after_the_answer_began() -> None:
         exchange.close()
 
     with Origin("bad", half) as bad, Origin("good") as good:
-        with Proxy(reverse([bad.address, {"address": good.address, "backup": True}])) as proxy, Client(proxy.port) as client:
+        with (
+            Proxy(reverse([bad.address, {"address": good.address, "backup": True}])) as proxy,
+            Client(proxy.port) as client,
+        ):
             client.request()
             response = client.head()
             assert response.status == 200
@@ -121,43 +126,56 @@ def test_no_retry_after_the_answer_began() -> None:
 )
 def test_statuses_that_are_tried_again(handler: Callable[[Exchange], None], on: int) -> None:
     routes = [
-        {"name": "all", "match": {"path": "/*"}, "pool": "all", "retry": {"attempts": 2, "on": ["connect", "reset", on]}}
+        {
+            "name": "all",
+            "match": {"path": "/*"},
+            "pool": "all",
+            "retry": {"attempts": 2, "on": ["connect", "reset", on]},
+        }
     ]
-    with Origin("sick", handler) as sick, Origin("good") as good:
-        with Proxy(reverse([sick.address, good.address], routes=routes)) as proxy:
-            assert shares(proxy, 10) == {"good": 10}
-            assert sick.requests
-            posts = Counter(fetch(proxy.port, method="POST", body=b"x").status for _ in range(10))
-            assert set(posts) == {200, on}, "a POST is not repeated"
+    with (
+        Origin("sick", handler) as sick,
+        Origin("good") as good,
+        Proxy(reverse([sick.address, good.address], routes=routes)) as proxy,
+    ):
+        assert shares(proxy, 10) == {"good": 10}
+        assert sick.requests
+        posts = Counter(fetch(proxy.port, method="POST", body=b"x").status for _ in range(10))
+        assert set(posts) == {200, on}, "a POST is not repeated"
 
 
 def test_the_last_answer_is_passed_on_when_all_are_sick() -> None:
     routes = [{"name": "all", "match": {"path": "/*"}, "pool": "all", "retry": {"attempts": 2, "on": [503]}}]
-    with Origin("a", responds(503, b"later", ("Retry-After", "7"))) as a, Origin("b", responds(503, b"later")) as b:
-        with Proxy(reverse([a.address, b.address], routes=routes)) as proxy:
-            response = fetch(proxy.port)
-            assert (response.status, response.text) == (503, "later")
-            assert len(a.requests) + len(b.requests) == 2
+    with (
+        Origin("a", responds(503, b"later", ("Retry-After", "7"))) as a,
+        Origin("b", responds(503, b"later")) as b,
+        Proxy(reverse([a.address, b.address], routes=routes)) as proxy,
+    ):
+        response = fetch(proxy.port)
+        assert (response.status, response.text) == (503, "later")
+        assert len(a.requests) + len(b.requests) == 2
 
 
 def test_statuses_are_not_tried_again_unless_named() -> None:
-    with Origin("sick", responds(503, b"later")) as sick, Origin("good") as good:
-        with Proxy(reverse([sick.address, good.address])) as proxy:
-            assert Counter(fetch(proxy.port).status for _ in range(10)) == {200: 5, 503: 5}
+    with (
+        Origin("sick", responds(503, b"later")) as sick,
+        Origin("good") as good,
+        Proxy(reverse([sick.address, good.address])) as proxy,
+    ):
+        assert Counter(fetch(proxy.port).status for _ in range(10)) == {200: 5, 503: 5}
 
 
 def test_a_server_that_comes_back_is_used_again() -> None:
-    with Origin("a") as a, Refusing() as later:
-        with Proxy(reverse([a.address, later.address])) as proxy:
-            assert shares(proxy, 6) == {"a": 6}
-            later.sock.listen()
+    with Origin("a") as a, Refusing() as later, Proxy(reverse([a.address, later.address])) as proxy:
+        assert shares(proxy, 6) == {"a": 6}
+        later.sock.listen()
 
-            def answer_one() -> None:
-                sock, _ = later.sock.accept()
-                with sock:
-                    sock.recv(65_536)
-                    sock.sendall(b"HTTP/1.1 200 OK\r\nX-Origin: back\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        def answer_one() -> None:
+            sock, _ = later.sock.accept()
+            with sock:
+                sock.recv(65_536)
+                sock.sendall(b"HTTP/1.1 200 OK\r\nX-Origin: back\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
-            back = Together(lambda _: answer_one(), 1)
-            assert "back" in shares(proxy, 2)
-            back.join()
+        back = Together(lambda _: answer_one(), 1)
+        assert "back" in shares(proxy, 2)
+        back.join()

@@ -19,7 +19,11 @@ ROUTES: list[dict[str, Any]] = [
     {"name": "method", "match": {"path": "/m", "method": ["PUT", "DELETE"]}, "respond": {"body": "method"}},
     {"name": "header", "match": {"path": "/h", "header": {"x-beta": "1"}}, "respond": {"body": "header"}},
     {"name": "header-any", "match": {"path": "/h", "header": {"x-any": "*"}}, "respond": {"body": "header-any"}},
-    {"name": "header-prefix", "match": {"path": "/h", "header": {"x-pre": "ab*"}}, "respond": {"body": "header-prefix"}},
+    {
+        "name": "header-prefix",
+        "match": {"path": "/h", "header": {"x-pre": "ab*"}},
+        "respond": {"body": "header-prefix"},
+    },
     {"name": "header-regex", "match": {"path": "/h", "header": {"x-re": "~^a+$"}}, "respond": {"body": "header-regex"}},
     {"name": "query", "match": {"path": "/q", "query": {"v": "a b"}}, "respond": {"body": "query"}},
     {"name": "cookie", "match": {"path": "/c", "cookie": {"group": "a"}}, "respond": {"body": "cookie"}},

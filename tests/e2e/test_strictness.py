@@ -1,5 +1,6 @@
 """The tables of requests that are refused, and of strange ones that are not, through a socket."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,10 +48,8 @@ def test_the_tables_are_there() -> None:
 def test_refused(proxy: Proxy, origin: Origin, row: dict[str, Any]) -> None:
     seen = len(origin.requests)
     with Client(proxy.port) as client:
-        try:
+        with contextlib.suppress(OSError):
             client.send(row["request"].encode("latin-1"))
-        except OSError:
-            pass
         try:
             response = client.response("HEAD" if row["request"].startswith("HEAD ") else "GET")
         except Closed as error:

@@ -21,7 +21,10 @@ def test_two_proxies_that_send_to_each_other() -> None:
     port_a, port_b = free_port(), free_port()
 
     def config(port: int, other: int) -> dict[str, object]:
-        return {**reverse([f"127.0.0.1:{other}"]), "listeners": {"web": {"bind": f"127.0.0.1:{port}", "role": "reverse"}}}
+        return {
+            **reverse([f"127.0.0.1:{other}"]),
+            "listeners": {"web": {"bind": f"127.0.0.1:{port}", "role": "reverse"}},
+        }
 
     with Proxy(config(port_a, port_b)) as a, Proxy(config(port_b, port_a)) as b:
         assert fetch(port_a, "/ring").status == 508

@@ -83,6 +83,7 @@ class Proxy:
         wait: bool = True,
         stdout: int | None = None,
         preexec: Callable[[], None] | None = None,
+        prefix: Sequence[str] = (),
         pass_fds: Sequence[int] = (),
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="rv-")
@@ -96,7 +97,7 @@ class Proxy:
         self._out = (self.folder / "stdout.txt").open("wb")
         self._err = (self.folder / "stderr.txt").open("wb")
         self.process = subprocess.Popen(
-            [str(REVIVER), "run", str(self.path), *arguments],
+            [*prefix, str(REVIVER), "run", str(self.path), *arguments],
             cwd=self.folder,
             env=environment(env),
             stdin=subprocess.DEVNULL,
