@@ -82,19 +82,18 @@ class Report:
 def promise(verdict: Verdict) -> str:
     """A target in words: `0.85 x HAProxy`, `best peer (nginx)`."""
     who = verdict.peer if verdict.target.peer else f"the best peer ({verdict.peer})"
-    return who if verdict.target.share == 1 else f"{verdict.target.share:g} × {who}"
+    return who if verdict.target.share == 1 else f"{verdict.target.share:g} x {who}"
 
 
 def scenario_table(outcome: Outcome) -> str:
     """Medians over the rounds; the main metric with its range, and as a multiple of Reviver's."""
     scenario = outcome.scenario
     multiples = HERO in outcome.rows
-    headings = ["", *(metric.heading for metric in scenario.metrics)] + [f"× {HERO}"] * multiples
+    headings = ["", *(metric.heading for metric in scenario.metrics)] + [f"x {HERO}"] * multiples
     rows = []
     for subject in outcome.rows:
         cells = [f"**{subject}**" if subject.startswith(HERO) else subject]
-        for metric in scenario.metrics:
-            cells.append(cell(outcome, subject, metric.key, metric.decimals))
+        cells += [cell(outcome, subject, metric.key, metric.decimals) for metric in scenario.metrics]
         if multiples:
             cells.append(ratio(outcome.median(subject), outcome.median(HERO)))
         rows.append(cells)
@@ -108,7 +107,7 @@ def cell(outcome: Outcome, subject: str, key: str, decimals: int) -> str:
     """One median; with `(least to most)` for the metric that counts."""
     values = outcome.values(subject, key)
     middle = outcome.median(subject, key)
-    text = "–" if middle is None else f"{middle:,.{decimals}f}"
+    text = "-" if middle is None else f"{middle:,.{decimals}f}"
     if key == outcome.scenario.main and len(values) > 1:
         text += f" ({min(values):,.{decimals}f} to {max(values):,.{decimals}f})"
     return text
@@ -116,14 +115,12 @@ def cell(outcome: Outcome, subject: str, key: str, decimals: int) -> str:
 
 def ratio(value: float | None, hero: float | None) -> str:
     """How many times Reviver's figure that is."""
-    return f"{value / hero:.2f}" if value is not None and hero else "–"
+    return f"{value / hero:.2f}" if value is not None and hero else "-"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table: the first column to the left, figures to the right."""
-    figures = [
-        all(row[index][:1].isdigit() or row[index][:1] in "–-" for row in rows) for index in range(len(headings))
-    ]
+    figures = [all(row[index][:1].isdigit() or row[index][:1] == "-" for row in rows) for index in range(len(headings))]
     rule = ["---:" if rows and figure else "---" for figure in figures]
     escaped = [[text.replace("|", r"\|") for text in row] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in [headings, rule, *escaped])

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from benches.bench import Outcome
 from benches.peers import PEERS
 
-
 NO_RIVALS = {"Reviver", *(peer.name for peer in PEERS if peer.floor)}
 
 

@@ -14,10 +14,10 @@ global
     nbthread 1
     maxconn 12000
     no strict-limits
-    tune.pipesize 524288
+    tune.pipesize 1048576
 defaults
     mode http
-    option splice-auto
+    option splice-response
     http-reuse always
     timeout connect 5s
     timeout client 120s
@@ -46,7 +46,9 @@ class Haproxy(Peer):
     name = "HAProxy"
     program = "haproxy"
     modes = frozenset({Mode.REVERSE, Mode.FORWARD})
-    settings = "one thread, `http-reuse always`, `option splice-auto`, pipes of 512 KiB, no log, adds X-Forwarded-For"
+    settings = (
+        "one thread, `http-reuse always`, `option splice-response` with pipes of 1 MiB, no log, adds X-Forwarded-For"
+    )
     version_arguments = ("-v",)
 
     def __init__(self, toolbox: Toolbox) -> None:

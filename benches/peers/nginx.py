@@ -30,6 +30,9 @@ http {
         location / {
             proxy_pass http://origin;
             proxy_http_version 1.1;
+            proxy_buffers 16 64k;
+            proxy_busy_buffers_size 256k;
+            proxy_max_temp_file_size 0;
             proxy_set_header Connection "";
             proxy_set_header Host $$host;
             proxy_set_header X-Forwarded-For $$proxy_add_x_forwarded_for;
@@ -46,7 +49,10 @@ class Nginx(Peer):
     name = "nginx"
     program = "nginx"
     modes = frozenset({Mode.REVERSE})
-    settings = "one worker, `keepalive 128` upstream, no access log, adds X-Forwarded-For"
+    settings = (
+        "one worker, `keepalive 128` upstream, 16 buffers of 64 KiB, no temporary files, no access log, "
+        "adds X-Forwarded-For"
+    )
     version_arguments = ("-v",)
 
     def prepare(self, folder: Path, port: int, origin: Origin) -> Launch:

@@ -22,6 +22,7 @@ cache_store_log none
 pid_filename none
 coredump_dir $folder
 netdb_filename none
+read_ahead_gap 1 MB
 pinger_enable off
 max_filedescriptors 40000
 visible_hostname bench
@@ -38,7 +39,7 @@ class Squid(Peer):
     name = "Squid"
     program = "squid"
     modes = frozenset({Mode.FORWARD, Mode.TUNNEL})
-    settings = "one process (`-N`), `cache deny all`, no access log"
+    settings = "one process (`-N`), `cache deny all`, `read_ahead_gap 1 MB`, no access log"
     version_arguments = ("-v",)
 
     def prepare(self, folder: Path, port: int, origin: Origin) -> Launch:
