@@ -134,7 +134,7 @@ pub(crate) fn connection(bytes: &[u8], fields: &mut [Field], seen: Seen) -> Resu
 
 fn mark(bytes: &[u8], fields: &mut [Field], name: &[u8]) {
     for field in fields {
-        if field.kind == FieldKind::Other && field.name.of(bytes).eq_ignore_ascii_case(name) {
+        if field.name.of(bytes).eq_ignore_ascii_case(name) {
             field.kind = FieldKind::HopByHop;
         }
     }

@@ -186,7 +186,8 @@ pub(crate) fn is_host_name(name: &[u8]) -> bool {
 }
 
 fn parse_port(digits: &[u8]) -> Result<u16, ParseError> {
-    if digits.is_empty() || digits.len() > 5 {
+    // none at all come to 0
+    if digits.len() > 5 {
         return Err(ParseError::BadPort);
     }
     let mut port = 0u32;

@@ -292,6 +292,11 @@ impl RequestHead {
         self.query.map(|q| q.of(&self.bytes))
     }
 
+    /// Bytes of the head as it came.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }

@@ -9,6 +9,9 @@ pub const LIMITS: HeadLimits = HeadLimits { head: 65536, fields: 100, target: 81
 
 pub type Pair = (Vec<u8>, Vec<u8>);
 
+/// Content, trailers, and the bytes that they took.
+pub type Unchunked = (Vec<u8>, Vec<Pair>, usize);
+
 /// All that was understood of one request.
 #[derive(Debug, PartialEq)]
 pub struct Understood {
@@ -61,11 +64,7 @@ pub fn arrive(bytes: &[u8], step: usize, limits: &HeadLimits) -> Result<Option<U
 }
 
 /// Content, trailers and length of chunked content that arrives `step` bytes at a time.
-pub fn unchunk(
-    bytes: &[u8],
-    step: usize,
-    limits: &HeadLimits,
-) -> Result<Option<(Vec<u8>, Vec<Pair>, usize)>, ParseError> {
+pub fn unchunk(bytes: &[u8], step: usize, limits: &HeadLimits) -> Result<Option<Unchunked>, ParseError> {
     let mut decoder = ChunkDecoder::new(limits);
     let mut content = Vec::new();
     let (mut at, mut have) = (0, 0);
