@@ -100,10 +100,14 @@ class Managed:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         for pid, started in pids.items():
-            if start_time(pid) == started:
+            if lives(pid, started):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         process.wait()
+        # a killed process keeps its ports until it is gone
+        until = time.monotonic() + STOP_SECONDS
+        while any(lives(pid, started) for pid, started in pids.items()) and time.monotonic() < until:
+            time.sleep(0.005)
 
     def cpu_ns(self) -> int:
         """Run time of all its processes and threads, user and system, in nanoseconds."""
@@ -162,6 +166,12 @@ def start_time(pid: int) -> int:
     """When the process started, in ticks since boot; 0 when there is none."""
     fields = _stat(pid)
     return int(fields[19]) if fields else 0
+
+
+def lives(pid: int, started: int) -> bool:
+    """Whether that very process still runs; one that is dead and waits for its parent does not."""
+    fields = _stat(pid)
+    return bool(fields) and int(fields[19]) == started and fields[0] not in "ZX"
 
 
 def run_time_ns(pid: int) -> int:

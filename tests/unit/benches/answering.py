@@ -22,7 +22,7 @@ class Answering:
                 self.end_headers()
                 self.wfile.write(b"x" * size)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *_: object) -> None:
                 """Says nothing."""
 
         self.targets = targets

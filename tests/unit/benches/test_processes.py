@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benches.processes import Managed, StartError, family, start_time
+from benches.processes import Managed, StartError, family, lives
 
 CORE = min(os.sched_getaffinity(0))
 
@@ -37,15 +37,9 @@ def test_children_are_counted_and_ended_even_when_they_left_the_group(tmp_path: 
         while process.cpu_ns() - before < 20_000_000:
             pass
         assert process.pss_kib() > 1000
-    assert [pid for pid, started in pids.items() if start_time(pid) == started and alive(pid)] == []
-
-
-def alive(pid: int) -> bool:
-    """Whether it runs; a dead child that its new parent has not yet read does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    assert [pid for pid, started in pids.items() if lives(pid, started)] == []
+    with socket.create_server(("127.0.0.1", port)) as again:
+        assert again.getsockname()[1] == port
 
 
 def test_a_program_that_ends_at_once_is_named_with_its_last_words(tmp_path: Path) -> None:
