@@ -4,44 +4,52 @@ use crate::grammar::{is_token, list};
 use crate::head::{Field, FieldKind};
 use crate::{ParseError, Version};
 
-/// Kind of a field name, by its length and then without regard to case.
+/// Kind of a field name. Length and first letter leave one candidate (in one case two), which is then compared
+/// without regard to case.
+#[inline]
 pub(crate) fn classify(name: &[u8]) -> FieldKind {
     use FieldKind as K;
-    let candidates: &[(&[u8], FieldKind)] = match name.len() {
-        2 => &[(b"te", K::Te)],
-        3 => &[(b"via", K::Via)],
-        4 => &[(b"host", K::Host), (b"date", K::Date), (b"from", K::From)],
-        6 => &[(b"accept", K::Accept), (b"cookie", K::Cookie), (b"server", K::Server), (b"expect", K::Expect)],
-        7 => &[(b"referer", K::Referer), (b"upgrade", K::Upgrade), (b"trailer", K::Trailer)],
-        8 => &[(b"cdn-loop", K::CdnLoop), (b"location", K::Location)],
-        9 => &[(b"forwarded", K::Forwarded), (b"x-real-ip", K::XRealIp)],
-        10 => &[
-            (b"connection", K::Connection),
-            (b"user-agent", K::UserAgent),
-            (b"set-cookie", K::SetCookie),
-            (b"keep-alive", K::KeepAlive),
-        ],
-        12 => &[(b"max-forwards", K::MaxForwards), (b"proxy-status", K::ProxyStatus)],
-        13 => &[(b"authorization", K::Authorization)],
-        14 => &[(b"content-length", K::ContentLength), (b"http2-settings", K::Http2Settings)],
-        15 => &[(b"x-forwarded-for", K::XForwardedFor)],
-        16 => &[
-            (b"proxy-connection", K::ProxyConnection),
-            (b"x-forwarded-host", K::XForwardedHost),
-            (b"x-forwarded-port", K::XForwardedPort),
-        ],
-        17 => &[(b"transfer-encoding", K::TransferEncoding), (b"x-forwarded-proto", K::XForwardedProto)],
-        18 => &[(b"proxy-authenticate", K::ProxyAuthenticate)],
-        19 => &[(b"proxy-authorization", K::ProxyAuthorization)],
-        25 => &[(b"proxy-authentication-info", K::ProxyAuthenticationInfo)],
+    let Some(first) = name.first() else {
+        return K::Other;
+    };
+    let (candidate, kind): (&[u8], FieldKind) = match (name.len(), first | 0x20) {
+        (2, b't') => (b"te", K::Te),
+        (3, b'v') => (b"via", K::Via),
+        (4, b'h') => (b"host", K::Host),
+        (4, b'd') => (b"date", K::Date),
+        (4, b'f') => (b"from", K::From),
+        (6, b'a') => (b"accept", K::Accept),
+        (6, b'c') => (b"cookie", K::Cookie),
+        (6, b's') => (b"server", K::Server),
+        (6, b'e') => (b"expect", K::Expect),
+        (7, b'r') => (b"referer", K::Referer),
+        (7, b'u') => (b"upgrade", K::Upgrade),
+        (7, b't') => (b"trailer", K::Trailer),
+        (8, b'c') => (b"cdn-loop", K::CdnLoop),
+        (8, b'l') => (b"location", K::Location),
+        (9, b'f') => (b"forwarded", K::Forwarded),
+        (9, b'x') => (b"x-real-ip", K::XRealIp),
+        (10, b'c') => (b"connection", K::Connection),
+        (10, b'u') => (b"user-agent", K::UserAgent),
+        (10, b's') => (b"set-cookie", K::SetCookie),
+        (10, b'k') => (b"keep-alive", K::KeepAlive),
+        (12, b'm') => (b"max-forwards", K::MaxForwards),
+        (12, b'p') => (b"proxy-status", K::ProxyStatus),
+        (13, b'a') => (b"authorization", K::Authorization),
+        (14, b'c') => (b"content-length", K::ContentLength),
+        (14, b'h') => (b"http2-settings", K::Http2Settings),
+        (15, b'x') => (b"x-forwarded-for", K::XForwardedFor),
+        (16, b'p') => (b"proxy-connection", K::ProxyConnection),
+        (16, b'x') if name.eq_ignore_ascii_case(b"x-forwarded-host") => return K::XForwardedHost,
+        (16, b'x') => (b"x-forwarded-port", K::XForwardedPort),
+        (17, b't') => (b"transfer-encoding", K::TransferEncoding),
+        (17, b'x') => (b"x-forwarded-proto", K::XForwardedProto),
+        (18, b'p') => (b"proxy-authenticate", K::ProxyAuthenticate),
+        (19, b'p') => (b"proxy-authorization", K::ProxyAuthorization),
+        (25, b'p') => (b"proxy-authentication-info", K::ProxyAuthenticationInfo),
         _ => return K::Other,
     };
-    for (candidate, kind) in candidates {
-        if name.eq_ignore_ascii_case(candidate) {
-            return *kind;
-        }
-    }
-    K::Other
+    if name.eq_ignore_ascii_case(candidate) { kind } else { K::Other }
 }
 
 /// Which kinds of field a head has.

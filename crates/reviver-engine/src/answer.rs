@@ -1,0 +1,186 @@
+//! Writes the answers that the proxy makes itself.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use reviver_flow::{Answer, Flow, Page, Slug};
+use reviver_http::{Framing, H1Sink, RequestHead, Version, socks, write_status_line};
+
+use crate::connection::{Connection, head_limits};
+use crate::driver::{ClientProtocol, Then};
+use crate::exchange::write_all;
+use crate::pump::Pump;
+use crate::work::Work;
+
+/// An unread request body up to this size is read over, so that the connection can go on.
+const READ_OVER: u64 = 256 * 1024;
+
+pub struct Written {
+    pub bytes: u64,
+    pub delivered: bool,
+    pub then: Then,
+}
+
+/// Answers a request whose head was taken.
+pub async fn write(
+    connection: &mut Connection,
+    work: &mut Work,
+    flow: &Flow<'_>,
+    answer: Answer,
+    protocol: ClientProtocol,
+    detail: &str,
+) -> Written {
+    if protocol == ClientProtocol::Socks5 {
+        let mut out = Vec::new();
+        socks::write_reply(&mut out, socks_reply(answer), None);
+        let delivered = write_all(connection, &out).await;
+        return Written { bytes: out.len() as u64, delivered, then: Then::Drain };
+    }
+    let head = &work.request;
+    let framing_known = match answer {
+        Answer::Error(reason) => !spoils_framing(reason.slug, detail),
+        _ => true,
+    };
+    // A body that waits for `100 Continue` may or may not come: the connection cannot go on.
+    let body_stays = head.framing != Framing::None && (head.expect_continue || !small(head.framing));
+    let keep = head.keep_alive && framing_known && !body_stays && connection.may_keep_alive();
+    let page = flow.page(answer, Some(head));
+    let mut out = std::mem::take(&mut work.to_client);
+    out.clear();
+    render(&mut out, connection, &page, Some(head), keep);
+    let delivered = write_all(connection, &out).await;
+    let bytes = out.len() as u64;
+    out.clear();
+    work.to_client = out;
+    let then = match (keep && delivered, work.request.framing) {
+        (false, _) => Then::Drain,
+        (true, Framing::None) => Then::KeepAlive,
+        (true, _) if read_over(connection, work, flow).await => Then::KeepAlive,
+        (true, _) => Then::Drain,
+    };
+    Written { bytes, delivered, then }
+}
+
+/// Answers a request whose head could not be taken; the connection ends.
+pub async fn write_refusal(
+    connection: &mut Connection,
+    work: &mut Work,
+    flow: &Flow<'_>,
+    answer: Answer,
+) -> Written {
+    let page = flow.page(answer, None);
+    let mut out = std::mem::take(&mut work.to_client);
+    out.clear();
+    render(&mut out, connection, &page, None, false);
+    let delivered = write_all(connection, &out).await;
+    let bytes = out.len() as u64;
+    out.clear();
+    work.to_client = out;
+    Written { bytes, delivered, then: Then::Drain }
+}
+
+/// After these it is not known where the next request begins, or the body is not worth reading.
+fn spoils_framing(slug: Slug, detail: &str) -> bool {
+    !detail.is_empty()
+        || matches!(
+            slug,
+            Slug::BadRequest
+                | Slug::BodyTimeout
+                | Slug::BodyTooLarge
+                | Slug::HeadTimeout
+                | Slug::ClientNotAllowed
+                | Slug::InternalError
+        )
+}
+
+fn small(framing: Framing) -> bool {
+    match framing {
+        Framing::Length(length) => length <= READ_OVER,
+        _ => true,
+    }
+}
+
+fn render(
+    out: &mut Vec<u8>,
+    connection: &Connection,
+    page: &Page<'_>,
+    head: Option<&RequestHead>,
+    keep: bool,
+) {
+    let bodied = Flow::page_has_body(page.status, head);
+    write_status_line(out, page.status, page.reason.as_bytes());
+    out.extend_from_slice(b"Date: ");
+    connection.core.write_date(Instant::now(), out);
+    out.extend_from_slice(b"\r\n");
+    let sink = &mut H1Sink(out);
+    page.write_fields(sink);
+    // A 204 has no length; a HEAD tells the one that GET would have (RFC 9110, section 8.6).
+    let own_length = page.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    if page.status >= 200 && page.status != 204 && page.status != 304 && !own_length {
+        use reviver_http::FieldSink as _;
+        sink.field(b"Content-Length", itoa::Buffer::new().format(page.body.len()).as_bytes());
+    }
+    let version = head.map_or(Version::Http11, |h| h.version);
+    match (version, keep) {
+        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        _ => {}
+    }
+    out.extend_from_slice(b"\r\n");
+    if bodied {
+        out.extend_from_slice(&page.body);
+    }
+}
+
+/// Reads over what is left of a request body. False where the connection cannot go on.
+async fn read_over(connection: &mut Connection, work: &mut Work, flow: &Flow<'_>) -> bool {
+    let Some((snapshot, index)) = connection.snapshot() else { return false };
+    let Some(listener) = snapshot.snapshot.listener(index) else { return false };
+    let limits = head_limits(&listener.limits);
+    let limit = match flow.body_limit() {
+        0 => READ_OVER,
+        limit => limit.min(READ_OVER),
+    };
+    let mut pump = Pump::new(Vec::new(), work.request.framing, Framing::None, limit, &limits);
+    connection.timer.set(Instant::now(), Duration::from_millis(listener.timeouts.body_ms));
+    poll_fn(|cx| {
+        loop {
+            if pump.take(&mut work.client_in).is_err() {
+                return Poll::Ready(false);
+            }
+            pump.discard();
+            if pump.source_finished() {
+                return Poll::Ready(true);
+            }
+            if !work.client_in.is_empty() {
+                continue;
+            }
+            match connection.stream.poll_read(cx, &mut work.client_in) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending if connection.timer.poll_expired(cx) => return Poll::Ready(false),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+/// RFC 1928, section 6.
+fn socks_reply(answer: Answer) -> socks::Reply {
+    let Answer::Error(reason) = answer else { return socks::Reply::GeneralFailure };
+    match reason.slug {
+        Slug::ClientNotAllowed
+        | Slug::ConnectPort
+        | Slug::PrivateDestination
+        | Slug::LoopDetected
+        | Slug::AuthRequired
+        | Slug::AuthFailed => socks::Reply::NotAllowed,
+        Slug::DnsError | Slug::DnsTimeout => socks::Reply::HostUnreachable,
+        Slug::ConnectionRefused => socks::Reply::ConnectionRefused,
+        Slug::Unroutable => socks::Reply::NetworkUnreachable,
+        Slug::ConnectionTimeout => socks::Reply::TtlExpired,
+        _ => socks::Reply::GeneralFailure,
+    }
+}

@@ -1,0 +1,327 @@
+//! A client connection: idle (small, no buffers) and busy (with [`Work`]) by turns.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use reviver_flow::Slug;
+use reviver_http::{HeadLimits, HeadScan, ParseError, decode_request};
+use reviver_plan::{Limits, Role, Timeouts};
+
+use crate::core::{Core, CoreSnapshot};
+use crate::driver::{self, ClientProtocol};
+use crate::listener::ListenerState;
+use crate::metrics::Gauge;
+use crate::socks;
+use crate::stream::Stream;
+use crate::timers::Timer;
+use crate::work::Work;
+
+/// A connection stays busy for so long after a request: clients that send one request after another are
+/// spared the way to idle and back.
+const LINGER: Duration = Duration::from_millis(100);
+/// How long, and for how many bytes, a connection that was closed on this side is read on, so that a client
+/// that is still sending gets to see the answer (RFC 9112, section 9.6).
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+const DRAIN_BYTES: usize = 1 << 20;
+/// How often a half-closed client's connection is looked at.
+const PROBE_EVERY: Duration = Duration::from_millis(250);
+
+pub struct Connection {
+    pub core: Rc<Core>,
+    pub listener: Rc<ListenerState>,
+    pub stream: Stream,
+    pub peer: SocketAddr,
+    pub timer: Timer,
+    /// Requests that it has carried.
+    pub requests: u32,
+    /// The client has ended its writing side.
+    pub half_closed: bool,
+}
+
+/// What follows when no request is being carried.
+enum Next {
+    Idle,
+    Close,
+    /// The client may still be sending: it is read on for a while.
+    Drain,
+}
+
+/// What came instead of a request head, or with it.
+enum Head {
+    Ready,
+    Socks,
+    Idle,
+    Closed,
+    /// The client sent only a part and left.
+    Broken,
+    Refused(Slug, &'static str),
+}
+
+impl Connection {
+    pub fn new(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, peer: SocketAddr) -> Self {
+        listener.open.fetch_add(1, Ordering::Relaxed);
+        if let Some(index) = listener.index.get() {
+            core.metrics.enter(&core.current().metrics, Gauge::Connections, index);
+        }
+        let timer = core.timers.timer();
+        Self { core, listener, stream, peer, timer, requests: 0, half_closed: false }
+    }
+
+    /// The plan in force and the listener's index in it; none once the listener was removed.
+    pub fn snapshot(&self) -> Option<(Rc<CoreSnapshot>, u16)> {
+        Some((self.core.current(), self.listener.index.get()?))
+    }
+
+    /// Watches the client while another party is waited for. Ready when it is gone; bytes of further
+    /// requests are kept. A client that only ended its writing side still gets its answer.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>, work: &mut Work) -> Poll<()> {
+        while !self.half_closed && !work.client_in.is_full() {
+            match self.stream.poll_read(cx, &mut work.client_in) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => {
+                    self.half_closed = true;
+                    self.stream.probe();
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+            }
+        }
+        if self.half_closed && self.stream.is_dead() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Moves the deadline of what is waited for; a half-closed client is looked at in between.
+    pub fn wait_until(&self, now: Instant, deadline: Instant) {
+        let left = deadline.saturating_duration_since(now).max(Duration::from_millis(1));
+        self.timer.set(now, if self.half_closed { left.min(PROBE_EVERY) } else { left });
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.listener.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(index) = self.listener.index.get() {
+            self.core.metrics.leave(&self.core.current().metrics, Gauge::Connections, index);
+        }
+    }
+}
+
+/// Serves a connection to its end.
+pub async fn serve(mut connection: Connection) {
+    while wait_for_request(&mut connection).await {
+        let core = Rc::clone(&connection.core);
+        let mut work = core.works.take_or(Work::new);
+        // Boxed, so that the state of a request takes no memory while the connection is idle.
+        let next = caught(Box::pin(carry(&mut connection, &mut work))).await;
+        let close = match next {
+            Some(Next::Idle) => false,
+            Some(Next::Drain) => {
+                drain(&mut connection, &mut work).await;
+                true
+            }
+            Some(Next::Close) => true,
+            None => {
+                core.shared.panics.fetch_add(1, Ordering::Relaxed);
+                driver::answer_panic(&mut connection).await;
+                true
+            }
+        };
+        if let Some(work) = work.recycled() {
+            core.works.give(work);
+        }
+        if close {
+            return;
+        }
+    }
+}
+
+/// Runs a future to its end or to its panic: a panic in one flow must not end another.
+async fn caught<T>(mut future: std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+    std::future::poll_fn(|cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+/// Waits without buffers. False when the connection is to be closed.
+async fn wait_for_request(connection: &mut Connection) -> bool {
+    let Some((snapshot, index)) = connection.snapshot() else { return false };
+    let timeouts = snapshot.snapshot.listener(index).map(|l| (l.timeouts.head_ms, l.timeouts.keep_alive_ms));
+    drop(snapshot);
+    let Some((head_ms, keep_alive_ms)) = timeouts else { return false };
+    let wait = if connection.requests == 0 { head_ms } else { keep_alive_ms };
+    connection.timer.set(Instant::now(), Duration::from_millis(wait));
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(result) = connection.stream.poll_readable(cx) {
+            return Poll::Ready(result.is_ok());
+        }
+        let ends = connection.core.is_draining() || connection.listener.index.get().is_none();
+        if connection.timer.poll_expired(cx) || ends {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Carries requests until none has come for a moment.
+async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
+    loop {
+        let Some((snapshot, index)) = connection.snapshot() else { return Next::Close };
+        let Some(listener) = snapshot.snapshot.listener(index) else { return Next::Close };
+        let role = listener.role;
+        let mut started = None;
+        let head = read_head(connection, work, role, &listener.limits, &listener.timeouts, &mut started).await;
+        let started = started.unwrap_or_else(Instant::now);
+        let goes_on = match head {
+            Head::Ready => driver::run(connection, work, &snapshot, index, started, ClientProtocol::Http1, None).await,
+            Head::Socks => return match socks::serve(connection, work, &snapshot, index, started).await {
+                true => Next::Drain,
+                false => Next::Close,
+            },
+            Head::Idle => return Next::Idle,
+            Head::Closed => return Next::Close,
+            Head::Broken => {
+                driver::record_broken(connection, &snapshot, index, started, ClientProtocol::Http1).await;
+                return Next::Close;
+            }
+            Head::Refused(slug, detail) => {
+                driver::refuse(connection, work, &snapshot, index, started, slug, detail).await;
+                return Next::Drain;
+            }
+        };
+        connection.requests = connection.requests.saturating_add(1);
+        match goes_on {
+            driver::Then::KeepAlive if connection.core.is_draining() && work.client_in.is_empty() => {
+                return Next::Close;
+            }
+            driver::Then::KeepAlive => {}
+            driver::Then::Drain => return Next::Drain,
+            driver::Then::Close => return Next::Close,
+        }
+    }
+}
+
+pub fn head_limits(limits: &Limits) -> HeadLimits {
+    HeadLimits {
+        head: limits.head as usize,
+        fields: (limits.fields as usize).min(HeadLimits::MAX_FIELDS),
+        target: limits.target as usize,
+    }
+}
+
+/// Reads and checks a request head. `started` is set when its first byte was there.
+async fn read_head(
+    connection: &mut Connection,
+    work: &mut Work,
+    role: Role,
+    limits: &Limits,
+    timeouts: &Timeouts,
+    started: &mut Option<Instant>,
+) -> Head {
+    let limits = head_limits(limits);
+    let mut scan = HeadScan::new(limits);
+    let fresh = connection.requests == 0;
+    let mut waiting = false;
+    if !work.client_in.is_empty() {
+        *started = Some(Instant::now());
+    }
+    std::future::poll_fn(|cx| {
+        loop {
+            if fresh && role == Role::Forward && work.client_in.bytes().first() == Some(&socks::VERSION) {
+                return Poll::Ready(Head::Socks);
+            }
+            match scan.scan(work.client_in.bytes()) {
+                Ok(Some(length)) => {
+                    let decoded = decode_request(&work.client_in.bytes()[..length], &limits, &mut work.request);
+                    work.client_in.consume(length);
+                    return Poll::Ready(match decoded {
+                        Ok(()) => Head::Ready,
+                        Err(error) => refused(error),
+                    });
+                }
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(refused(error)),
+            }
+            if work.client_in.is_full() {
+                work.client_in.grow(limits.head + 16);
+            }
+            match connection.stream.poll_read(cx, &mut work.client_in) {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    if started.is_none() {
+                        *started = Some(Instant::now());
+                        waiting = false;
+                    }
+                    continue;
+                }
+                Poll::Ready(_) => {
+                    return Poll::Ready(if scan.started() { Head::Broken } else { Head::Closed });
+                }
+                Poll::Pending => {}
+            }
+            let drains = connection.core.is_draining() && started.is_none();
+            if drains {
+                return Poll::Ready(Head::Closed);
+            }
+            if !waiting {
+                waiting = true;
+                let wait = match *started {
+                    Some(_) => Duration::from_millis(timeouts.head_ms),
+                    None => LINGER,
+                };
+                connection.timer.set(Instant::now(), wait);
+            }
+            if connection.timer.poll_expired(cx) {
+                return Poll::Ready(match *started {
+                    Some(_) => Head::Refused(Slug::HeadTimeout, ""),
+                    None => Head::Idle,
+                });
+            }
+            return Poll::Pending;
+        }
+    })
+    .await
+}
+
+fn refused(error: ParseError) -> Head {
+    Head::Refused(driver::parse_slug(error), error.slug())
+}
+
+/// Ends the writing side and reads on, so that no reset destroys the answer on its way.
+async fn drain(connection: &mut Connection, work: &mut Work) {
+    work.client_in.clear();
+    let mut left = DRAIN_BYTES;
+    connection.timer.set(Instant::now(), DRAIN_TIME);
+    let mut shut = false;
+    std::future::poll_fn(|cx| {
+        loop {
+            if !shut {
+                match connection.stream.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => shut = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                }
+            }
+            if connection.timer.poll_expired(cx) {
+                return Poll::Ready(());
+            }
+            match connection.stream.poll_read(cx, &mut work.client_in) {
+                Poll::Ready(Ok(count)) if count > 0 && count <= left => {
+                    left -= count;
+                    work.client_in.clear();
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,187 @@
+//! One core: a thread with its own runtime, listeners, upstream connections and timers.
+//!
+//! Rule: nothing here is shared with another core but what [`Shared`] holds, and no request takes a lock.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant, SystemTime};
+
+use reviver_plan::Snapshot;
+
+use crate::auth::Authenticator;
+use crate::buffers::Pool;
+use crate::listener::Listeners;
+use crate::log::CoreLog;
+use crate::metrics::{CoreMetrics, MetricMap};
+use crate::resolve::Resolver;
+use crate::stream::Pipe;
+use crate::timers::Timers;
+use crate::upstream::{IdlePool, Upstreams};
+use crate::work::Work;
+
+/// What all cores see.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Flows that ended in a panic.
+    pub panics: AtomicUsize,
+}
+
+/// A plan in force on one core.
+pub struct CoreSnapshot {
+    pub snapshot: Arc<Snapshot>,
+    /// Kept connections by pool and server.
+    pub servers: Vec<Vec<ServerSlot>>,
+    pub resolver: Rc<Resolver>,
+    pub metrics: MetricMap,
+    /// Ports on which this process serves forward traffic: a forward request to one of them is a loop.
+    pub own_ports: Vec<u16>,
+}
+
+/// A server as this core reaches it.
+pub struct ServerSlot {
+    /// Known at once where the configuration names an address.
+    pub address: Option<SocketAddr>,
+    pub idle: Rc<IdlePool>,
+}
+
+pub struct Core {
+    pub timers: Rc<Timers>,
+    pub upstreams: Upstreams,
+    pub works: Pool<Box<Work>>,
+    pub pipes: Pool<Pipe>,
+    pub log: RefCell<CoreLog>,
+    pub metrics: CoreMetrics,
+    pub auth: Authenticator,
+    pub listeners: Listeners,
+    pub shared: Arc<Shared>,
+    current: RefCell<Rc<CoreSnapshot>>,
+    /// No new requests are taken on any connection.
+    draining: Cell<bool>,
+    clock: Cell<(Instant, u64)>,
+    date: RefCell<(u64, String)>,
+}
+
+impl Core {
+    pub fn new(
+        log: CoreLog,
+        metrics: CoreMetrics,
+        auth: Authenticator,
+        shared: Arc<Shared>,
+        snapshot: Arc<Snapshot>,
+    ) -> Rc<Self> {
+        let now = Instant::now();
+        let upstreams = Upstreams::default();
+        let resolver = Rc::new(Resolver::new(&snapshot.plan.resolver));
+        let current = RefCell::new(Rc::new(CoreSnapshot::new(snapshot, &upstreams, resolver, &metrics)));
+        Rc::new(Self {
+            timers: Timers::new(now),
+            upstreams,
+            works: Pool::default(),
+            pipes: Pool::default(),
+            log: RefCell::new(log),
+            metrics,
+            auth,
+            listeners: Listeners::default(),
+            shared,
+            current,
+            draining: Cell::new(false),
+            clock: Cell::new((now, unix_ms())),
+            date: RefCell::new((0, String::new())),
+        })
+    }
+
+    /// The plan that a flow which begins now keeps to.
+    pub fn current(&self) -> Rc<CoreSnapshot> {
+        Rc::clone(&self.current.borrow())
+    }
+
+    /// Puts another plan in force; flows that have begun keep theirs.
+    pub fn apply(&self, snapshot: Arc<Snapshot>) {
+        let old = self.current();
+        let resolver = if old.snapshot.plan.resolver == snapshot.plan.resolver {
+            Rc::clone(&old.resolver)
+        } else {
+            Rc::new(Resolver::new(&snapshot.plan.resolver))
+        };
+        if old.snapshot.plan.forward != snapshot.plan.forward {
+            self.upstreams.forget_destinations();
+        }
+        self.listeners.renumber(&snapshot);
+        *self.current.borrow_mut() = Rc::new(CoreSnapshot::new(snapshot, &self.upstreams, resolver, &self.metrics));
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Idle client connections close; others after the request that they carry.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.listeners.close_all();
+        self.timers.wake_all();
+    }
+
+    /// Milliseconds since the Unix epoch at an instant, from the clock read at the last tick.
+    pub fn unix_ms_at(&self, instant: Instant) -> u64 {
+        let (base, ms) = self.clock.get();
+        match instant.checked_duration_since(base) {
+            Some(later) => ms + later.as_millis() as u64,
+            None => ms.saturating_sub((base - instant).as_millis() as u64),
+        }
+    }
+
+    /// `Date` of the current second (RFC 9110, section 6.6.1).
+    pub fn write_date(&self, now: Instant, out: &mut Vec<u8>) {
+        let second = self.unix_ms_at(now) / 1000;
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            let when = i64::try_from(second).ok().and_then(|s| jiff::Timestamp::from_second(s).ok()).unwrap_or_default();
+            let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+            *date = (second, printer.timestamp_to_rfc9110_string(&when).unwrap_or_default());
+        }
+        out.extend_from_slice(date.1.as_bytes());
+    }
+
+    /// Once a second: closes what was kept too long and reads the wall clock. Never returns.
+    pub async fn housekeeping(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = Instant::now();
+            self.clock.set((now, unix_ms()));
+            self.upstreams.sweep(now);
+        }
+    }
+}
+
+impl CoreSnapshot {
+    fn new(
+        snapshot: Arc<Snapshot>,
+        upstreams: &Upstreams,
+        resolver: Rc<Resolver>,
+        metrics: &CoreMetrics,
+    ) -> Self {
+        let servers = snapshot.plan.reverse.iter().flat_map(|r| &r.pools).map(|pool| {
+            let slot = |server: &reviver_plan::Server| ServerSlot {
+                address: server.address.parse().ok(),
+                idle: upstreams.server(pool, &server.address),
+            };
+            pool.servers.iter().map(slot).collect()
+        });
+        let servers = servers.collect();
+        let own_ports = snapshot
+            .plan
+            .listeners
+            .iter()
+            .filter(|l| l.role == reviver_plan::Role::Forward)
+            .flat_map(|l| l.bind.iter().map(SocketAddr::port))
+            .collect();
+        Self { metrics: metrics.map(&snapshot.plan), snapshot, servers, resolver, own_ports }
+    }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}

@@ -1,0 +1,476 @@
+//! Carries out what a flow wishes and tells it what came of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use reviver_flow::{BodyPlan, Client, Command, Ending, Event, Flow, Relayed, Slug, Target, credentials};
+use reviver_http::{FieldKind, ParseError, RequestHead};
+use reviver_plan::Access;
+
+use crate::answer;
+use crate::connection::Connection;
+use crate::core::CoreSnapshot;
+use crate::exchange::{self, Exchange, Trouble};
+use crate::log::{Entry, Push};
+use crate::metrics::Gauge;
+use crate::tunnel;
+use crate::upstream::{self, Upstream};
+use crate::work::Work;
+
+/// How the client was spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientProtocol {
+    Http1,
+    Socks5,
+}
+
+/// What becomes of the client connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    KeepAlive,
+    /// Closed once the client has been read on for a while.
+    Drain,
+    Close,
+}
+
+/// What the driver keeps beside the flow.
+#[derive(Default)]
+struct Carried {
+    upstream: Option<Upstream>,
+    exchange: Option<Exchange>,
+    user: Option<String>,
+    detail: &'static str,
+    /// Bytes that went to the client outside of pumps.
+    written: u64,
+    /// There is a response head to log.
+    response: bool,
+    then: Option<Then>,
+}
+
+/// The slug that a malformed message is named by; its own, finer slug is the detail.
+pub fn parse_slug(error: ParseError) -> Slug {
+    match error {
+        ParseError::TlsClientHello => Slug::TlsOnPlainPort,
+        _ => match error.status() {
+            414 => Slug::TargetTooLong,
+            417 => Slug::ExpectationFailed,
+            431 => Slug::HeadTooLarge,
+            501 => Slug::NotImplemented,
+            505 => Slug::VersionNotSupported,
+            _ => Slug::BadRequest,
+        },
+    }
+}
+
+/// The client that is believed to be behind the connection.
+fn client_of(connection: &Connection, snapshot: &CoreSnapshot, head: Option<&RequestHead>) -> Client {
+    let peer = SocketAddr::new(connection.peer.ip().to_canonical(), connection.peer.port());
+    let trusted = &snapshot.snapshot.trusted;
+    let address = match head {
+        Some(head) if trusted.contains(peer.ip()) => reviver_policy::client_address(
+            peer.ip(),
+            head.values(FieldKind::XForwardedFor),
+            head.values(FieldKind::Forwarded),
+            trusted,
+        ),
+        _ => peer.ip(),
+    };
+    Client { peer, address }
+}
+
+/// Carries one request whose head stands in `work`.
+pub async fn run(
+    connection: &mut Connection,
+    work: &mut Work,
+    snapshot: &Rc<CoreSnapshot>,
+    listener: u16,
+    started: Instant,
+    protocol: ClientProtocol,
+    user: Option<String>,
+) -> Then {
+    let core = Rc::clone(&connection.core);
+    let client = client_of(connection, snapshot, Some(&work.request));
+    let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, core.unix_ms_at(started));
+    if protocol == ClientProtocol::Socks5 {
+        flow = flow.authenticated();
+    }
+    let mut carried = Carried { user, ..Carried::default() };
+    core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener);
+    work.replay.clear();
+    let now = Instant::now();
+    let mut command = flow.step(Event::Request(&work.request), now);
+    loop {
+        command = match command {
+            Command::Authenticate => {
+                let good = authenticate(connection, snapshot, work, &mut carried).await;
+                flow.step(Event::Authenticated(good), Instant::now())
+            }
+            Command::Answer(answer) => {
+                let written = answer::write(connection, work, &flow, answer, protocol, carried.detail).await;
+                carried.written += written.bytes;
+                carried.then = Some(written.then);
+                flow.step(Event::Answered { delivered: written.delivered }, Instant::now())
+            }
+            Command::Connect { target, fresh } => {
+                if let Some(old) = carried.exchange.take() {
+                    old.give_up(connection, work);
+                }
+                carried.upstream = None;
+                match connect(connection, work, snapshot, &flow, target, fresh).await {
+                    Ok(upstream) => {
+                        let event = Event::Connected { address: upstream.address, reused: upstream.reused };
+                        carried.upstream = Some(upstream);
+                        let now = Instant::now();
+                        flow.step(event, now)
+                    }
+                    Err(Trouble::Upstream { slug, sent }) => flow.step(Event::Failed { slug, sent }, Instant::now()),
+                    Err(_) => flow.step(Event::ClientGone, Instant::now()),
+                }
+            }
+            Command::Exchange | Command::Interim => {
+                let interim = matches!(command, Command::Interim);
+                let Some(upstream) = carried.upstream.as_mut() else {
+                    command = flow.step(Event::Failed { slug: Slug::InternalError, sent: reviver_flow::Sent::Body }, Instant::now());
+                    continue;
+                };
+                let outcome = match carried.exchange.as_mut() {
+                    Some(exchange) if interim => {
+                        match exchange::pass_interim(connection, work, &flow).await {
+                            Ok(bytes) => {
+                                carried.written += bytes;
+                                exchange.await_response(connection, work, upstream).await
+                            }
+                            Err(trouble) => Err(trouble),
+                        }
+                    }
+                    _ => {
+                        let exchange = Exchange::begin(connection, work, &flow, snapshot, listener);
+                        carried.exchange.insert(exchange).await_response(connection, work, upstream).await
+                    }
+                };
+                let now = Instant::now();
+                match outcome {
+                    Ok(()) => {
+                        let repeatable = carried.exchange.as_ref().is_some_and(Exchange::is_repeatable);
+                        flow.step(Event::Response { head: &work.response, repeatable }, now)
+                    }
+                    Err(Trouble::Upstream { slug, sent }) => {
+                        // Nothing of a broken exchange may be used again.
+                        carried.upstream = None;
+                        flow.step(Event::Failed { slug, sent }, now)
+                    }
+                    Err(Trouble::Client { slug, detail }) => {
+                        carried.upstream = None;
+                        carried.detail = detail;
+                        flow.step(Event::ClientFailed(slug), now)
+                    }
+                    Err(Trouble::ClientGone) => {
+                        carried.upstream = None;
+                        flow.step(Event::ClientGone, now)
+                    }
+                }
+            }
+            Command::Relay => {
+                carried.response = true;
+                let (Some(upstream), Some(exchange)) = (carried.upstream.take(), carried.exchange.as_mut()) else {
+                    command = flow.step(Event::Relayed(Relayed::ClientAborted), Instant::now());
+                    continue;
+                };
+                let keep = keeps_alive(connection, snapshot, listener) && exchange.upload_over();
+                let plan = BodyPlan::new(&work.request, &work.response, keep);
+                let outcome = exchange.relay(connection, work, upstream, &flow, plan).await;
+                carried.then = Some(match outcome {
+                    Relayed::Complete if plan.keep_alive => Then::KeepAlive,
+                    Relayed::Complete => Then::Drain,
+                    _ => Then::Close,
+                });
+                flow.step(Event::Relayed(outcome), Instant::now())
+            }
+            Command::Tunnel => {
+                let Some(upstream) = carried.upstream.take() else {
+                    command = flow.step(Event::Relayed(Relayed::ClientAborted), Instant::now());
+                    continue;
+                };
+                if let Some(exchange) = carried.exchange.as_mut() {
+                    carried.response = true;
+                    exchange.settle(&mut flow.record);
+                }
+                core.metrics.enter(&snapshot.metrics, Gauge::Tunnels, listener);
+                let moved = tunnel::run(connection, work, upstream, &flow, snapshot, listener, protocol).await;
+                core.metrics.leave(&snapshot.metrics, Gauge::Tunnels, listener);
+                flow.record.bytes_in += moved.from_client;
+                flow.record.bytes_out += moved.to_client;
+                flow.record.request_body = moved.from_client;
+                flow.record.response_body = moved.to_client;
+                carried.then = Some(Then::Close);
+                flow.step(Event::Relayed(moved.outcome), Instant::now())
+            }
+            Command::Done => break,
+        };
+    }
+    if let Some(mut exchange) = carried.exchange.take() {
+        exchange.settle(&mut flow.record);
+        exchange.give_up(connection, work);
+    }
+    flow.record.bytes_in += work.request.size() as u64;
+    flow.record.bytes_out += carried.written;
+    let response = carried.response.then_some(&work.response);
+    let entry = entry(snapshot, &flow, carried.detail, response, carried.user.as_deref(), protocol);
+    record(connection, snapshot, Entry { head: Some(&work.request), ..entry }).await;
+    core.metrics.leave(&snapshot.metrics, Gauge::Flows, listener);
+    match carried.then {
+        Some(then) if flow.record.ending == Ending::Complete => then,
+        _ => Then::Close,
+    }
+}
+
+/// Whether the client may send another request after this one.
+fn keeps_alive(connection: &Connection, snapshot: &CoreSnapshot, listener: u16) -> bool {
+    let most = snapshot.snapshot.listener(listener).map_or(0, |l| l.limits.requests_per_connection);
+    !connection.core.is_draining()
+        && connection.listener.index.get().is_some()
+        && (most == 0 || connection.requests + 1 < most)
+}
+
+impl Connection {
+    /// Whether an answer that the proxy makes may leave the connection open.
+    pub fn may_keep_alive(&self) -> bool {
+        match self.snapshot() {
+            Some((snapshot, listener)) => keeps_alive(self, &snapshot, listener),
+            None => false,
+        }
+    }
+}
+
+async fn authenticate(
+    connection: &mut Connection,
+    snapshot: &CoreSnapshot,
+    work: &Work,
+    carried: &mut Carried,
+) -> bool {
+    let auth = snapshot.snapshot.plan.forward.as_ref().and_then(|f| f.auth.as_ref());
+    let (Some(auth), Some(credentials)) = (auth, credentials(&work.request)) else { return false };
+    let core = Rc::clone(&connection.core);
+    let good = core.auth.check(auth, &credentials, Instant::now()).await;
+    if good {
+        carried.user = String::from_utf8(credentials.user).ok();
+    }
+    good
+}
+
+/// Takes a kept connection or opens one, within the connect timeout, while the client is watched.
+async fn connect(
+    connection: &mut Connection,
+    work: &mut Work,
+    snapshot: &Rc<CoreSnapshot>,
+    flow: &Flow<'_>,
+    target: Target,
+    fresh: bool,
+) -> Result<Upstream, Trouble> {
+    let core = Rc::clone(&connection.core);
+    let failed = |slug| Trouble::Upstream { slug, sent: reviver_flow::Sent::Nothing };
+    let home = match target {
+        Target::Server { pool, server } => {
+            let slot = snapshot.servers.get(pool as usize).and_then(|p| p.get(server as usize));
+            Some(Rc::clone(&slot.ok_or_else(|| failed(Slug::InternalError))?.idle))
+        }
+        Target::Destination if flow.is_tunnel() => None,
+        Target::Destination => {
+            let key = destination_key(&work.request, &mut work.scratch);
+            let forward = snapshot.snapshot.plan.forward.as_ref();
+            let (max, keep) = forward.map_or((0, 0), |f| (f.max_idle, f.idle_ms));
+            Some(core.upstreams.destination(key, max, keep))
+        }
+    };
+    if let Some(home) = home.as_ref().filter(|_| !fresh) {
+        while let Some(kept) = home.take() {
+            // The policy of now holds for connections of before.
+            if target != Target::Destination || allowed(snapshot, kept.address.ip()).is_ok() {
+                return Ok(kept);
+            }
+        }
+    }
+    let connect_ms = match flow.route() {
+        Some(route) => route.connect_ms,
+        None => snapshot.snapshot.listener(flow.record.listener).map_or(5000, |l| l.timeouts.connect_ms),
+    };
+    let now = Instant::now();
+    let deadline = now + Duration::from_millis(connect_ms.max(1));
+    connection.wait_until(now, deadline);
+    let host = String::from_utf8_lossy(work.request.host()).into_owned();
+    let port = work.request.port.unwrap_or(80);
+    let mut opening = std::pin::pin!(open(snapshot, target, host, port));
+    let (stream, address) = std::future::poll_fn(|cx| {
+        use std::future::Future as _;
+        if let std::task::Poll::Ready(result) = opening.as_mut().poll(cx) {
+            return std::task::Poll::Ready(result.map_err(failed));
+        }
+        if connection.poll_gone(cx, work).is_ready() {
+            return std::task::Poll::Ready(Err(Trouble::ClientGone));
+        }
+        if connection.timer.poll_expired(cx) {
+            let now = Instant::now();
+            if now >= deadline {
+                return std::task::Poll::Ready(Err(failed(Slug::ConnectionTimeout)));
+            }
+            connection.wait_until(now, deadline);
+            connection.timer.poll_expired(cx);
+        }
+        std::task::Poll::Pending
+    })
+    .await?;
+    Ok(Upstream { stream: crate::stream::Stream::Tcp(stream), address, reused: false, home })
+}
+
+async fn open(
+    snapshot: &CoreSnapshot,
+    target: Target,
+    host: String,
+    port: u16,
+) -> Result<(tokio::net::TcpStream, SocketAddr), Slug> {
+    let resolver = &snapshot.resolver;
+    if let Target::Server { pool, server } = target {
+        let slot = snapshot.servers.get(pool as usize).and_then(|p| p.get(server as usize));
+        if let Some(address) = slot.and_then(|s| s.address) {
+            return upstream::dial(&[address], resolver.fallback_delay).await;
+        }
+        let name = snapshot.snapshot.server(pool, server).map(|s| s.address.as_str());
+        let (host, port) = name.and_then(|n| n.rsplit_once(':')).ok_or(Slug::InternalError)?;
+        let addresses = resolver.lookup(host, port.parse().map_err(|_| Slug::InternalError)?).await?;
+        return upstream::dial(&addresses, resolver.fallback_delay).await;
+    }
+    // What counts is the address that is connected to, whatever name led there.
+    let mut refusal = Slug::DnsError;
+    let mut addresses = resolver.lookup(&host, port).await?;
+    addresses.retain(|a| match allowed(snapshot, a.ip()) {
+        Ok(()) => true,
+        Err(slug) => {
+            refusal = slug;
+            false
+        }
+    });
+    if addresses.is_empty() {
+        return Err(refusal);
+    }
+    let (stream, address) = upstream::dial(&addresses, resolver.fallback_delay).await?;
+    if snapshot.own_ports.contains(&address.port()) && upstream::is_own_address(&stream, address.ip()) {
+        return Err(Slug::LoopDetected);
+    }
+    Ok((stream, address))
+}
+
+fn allowed(snapshot: &CoreSnapshot, address: IpAddr) -> Result<(), Slug> {
+    let denies = snapshot.snapshot.plan.forward.as_ref().is_some_and(|f| f.private_destinations == Access::Deny);
+    if denies && reviver_policy::is_private(address) { Err(Slug::PrivateDestination) } else { Ok(()) }
+}
+
+/// `host:port` in one spelling.
+fn destination_key<'a>(head: &RequestHead, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    scratch.clear();
+    scratch.extend_from_slice(head.host());
+    scratch.push(b':');
+    scratch.extend_from_slice(itoa::Buffer::new().format(head.port.unwrap_or(80)).as_bytes());
+    scratch
+}
+
+fn entry<'a>(
+    snapshot: &'a CoreSnapshot,
+    flow: &'a Flow<'_>,
+    detail: &'a str,
+    response: Option<&'a reviver_http::ResponseHead>,
+    user: Option<&'a str>,
+    protocol: ClientProtocol,
+) -> Entry<'a> {
+    let record = &flow.record;
+    let plan = &snapshot.snapshot;
+    Entry {
+        record,
+        listener: plan.listener(record.listener).map_or("", |l| l.name.as_str()),
+        route: flow.route().map(|r| r.name.as_str()),
+        pool: record.pool.and_then(|p| plan.pool(p)).map(|p| p.name.as_str()),
+        server: record.pool.zip(record.server).and_then(|(p, s)| plan.server(p, s)).map(|s| s.address.as_str()),
+        place: flow.place(),
+        reason_detail: detail,
+        head: None,
+        response,
+        user,
+        socks: protocol == ClientProtocol::Socks5,
+    }
+}
+
+/// Leaves the flow's record: exactly once. Where the log has no room the flow waits for it.
+async fn record(connection: &Connection, snapshot: &CoreSnapshot, entry: Entry<'_>) {
+    connection.core.metrics.observe(&snapshot.metrics, entry.record);
+    loop {
+        let push = connection.core.log.borrow_mut().push(&entry);
+        match push {
+            Push::Written | Push::Dropped => return,
+            Push::Full => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// Answers a request whose head could not be taken, and records it.
+pub async fn refuse(
+    connection: &mut Connection,
+    work: &mut Work,
+    snapshot: &Rc<CoreSnapshot>,
+    listener: u16,
+    started: Instant,
+    slug: Slug,
+    detail: &'static str,
+) {
+    let client = client_of(connection, snapshot, None);
+    let started_ms = connection.core.unix_ms_at(started);
+    let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, started_ms);
+    let mut written = 0;
+    if let Command::Answer(answer) = flow.step(Event::ClientFailed(slug), Instant::now()) {
+        let outcome = answer::write_refusal(connection, work, &flow, answer).await;
+        written = outcome.bytes;
+        flow.step(Event::Answered { delivered: outcome.delivered }, Instant::now());
+    }
+    flow.record.bytes_out = written;
+    record(connection, snapshot, entry(snapshot, &flow, detail, None, None, ClientProtocol::Http1)).await;
+}
+
+/// Records a SOCKS client that was refused before it named a destination.
+pub async fn record_socks_refusal(
+    connection: &mut Connection,
+    snapshot: &Rc<CoreSnapshot>,
+    listener: u16,
+    started: Instant,
+    slug: Slug,
+) {
+    let client = client_of(connection, snapshot, None);
+    let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, connection.core.unix_ms_at(started));
+    flow.step(Event::ClientFailed(slug), Instant::now());
+    flow.step(Event::Answered { delivered: true }, Instant::now());
+    record(connection, snapshot, entry(snapshot, &flow, "", None, None, ClientProtocol::Socks5)).await;
+}
+
+/// Records a client that left in the middle of a head.
+pub async fn record_broken(
+    connection: &Connection,
+    snapshot: &Rc<CoreSnapshot>,
+    listener: u16,
+    started: Instant,
+    protocol: ClientProtocol,
+) {
+    let client = client_of(connection, snapshot, None);
+    let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, connection.core.unix_ms_at(started));
+    flow.step(Event::ClientGone, Instant::now());
+    record(connection, snapshot, entry(snapshot, &flow, "incomplete_head", None, None, protocol)).await;
+}
+
+/// After a panic nothing is known of what was already written, so the connection is closed; the record says
+/// what happened.
+pub async fn answer_panic(connection: &mut Connection) {
+    let Some((snapshot, listener)) = connection.snapshot() else { return };
+    let now = Instant::now();
+    let client = client_of(connection, &snapshot, None);
+    let mut flow = Flow::new(&snapshot.snapshot, listener, client, now, connection.core.unix_ms_at(now));
+    flow.step(Event::ClientFailed(Slug::InternalError), now);
+    flow.step(Event::Answered { delivered: false }, now);
+    record(connection, &snapshot, entry(&snapshot, &flow, "panic", None, None, ClientProtocol::Http1)).await;
+}

@@ -1,0 +1,26 @@
+//! The I/O of Reviver: one thread per core, each with its own runtime, listeners, upstream connections and
+//! timers. What is decided is decided in `reviver-flow`; here it is carried out.
+
+mod answer;
+mod auth;
+mod buffers;
+mod connection;
+mod core;
+mod driver;
+mod engine;
+mod exchange;
+mod listener;
+mod log;
+mod metrics;
+pub mod origins;
+mod pump;
+mod resolve;
+mod socks;
+mod stream;
+mod timers;
+mod tunnel;
+mod upstream;
+mod work;
+
+pub use auth::PasswordCheck;
+pub use engine::{Engine, EngineError};

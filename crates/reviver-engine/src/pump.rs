@@ -1,0 +1,301 @@
+//! Moves one body from one stream to another, framing rebuilt on the way.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use reviver_http::{Chunk, ChunkDecoder, Framing, HeadLimits, ParseError, write_chunk_head, write_last_chunk};
+
+use crate::buffers::{Buf, Pool};
+use crate::stream::{Pipe, Stream};
+
+/// Bodies with more than this left are spliced where both ends are plain TCP.
+const SPLICE_FROM: u64 = 48 * 1024;
+/// Framed bytes are written when this many are ready, or when no more come.
+const OUT_SIZE: usize = 16 * 1024;
+
+/// What is left of the body at its source.
+#[derive(Debug)]
+enum Source {
+    Length(u64),
+    Chunked(ChunkDecoder),
+    UntilClose,
+    Finished,
+}
+
+/// Whom the pump waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    Source,
+    Sink,
+}
+
+#[derive(Debug)]
+pub enum PumpError {
+    /// The source ended or failed in the middle of the body.
+    Source,
+    /// The sink takes no more.
+    Sink,
+    /// The source's framing is broken.
+    Framing(ParseError),
+    /// The body is larger than the limit.
+    TooLarge,
+}
+
+/// One direction of an exchange.
+#[derive(Debug)]
+pub struct Pump {
+    source: Source,
+    chunked_out: bool,
+    /// Bytes ready to be written: a head, and framed parts of the body.
+    out: Vec<u8>,
+    written: usize,
+    pipe: Option<Pipe>,
+    waiting: Waiting,
+    limit: u64,
+    /// Bytes of the body proper that were taken from the source.
+    pub body: u64,
+    /// Bytes of everything that was written.
+    pub sent: u64,
+    /// Bytes of the body as it came, framing included.
+    pub received: u64,
+}
+
+impl Pump {
+    /// `out` is reused space; bytes in it (a head) go first. A `limit` of 0 is none.
+    pub fn new(out: Vec<u8>, from: Framing, to: Framing, limit: u64, limits: &HeadLimits) -> Self {
+        let source = match from {
+            Framing::None | Framing::Length(0) => Source::Finished,
+            Framing::Length(length) => Source::Length(length),
+            Framing::Chunked => Source::Chunked(ChunkDecoder::new(limits)),
+            Framing::UntilClose => Source::UntilClose,
+        };
+        Self {
+            source,
+            chunked_out: to == Framing::Chunked,
+            out,
+            written: 0,
+            pipe: None,
+            waiting: Waiting::Source,
+            limit,
+            body: 0,
+            sent: 0,
+            received: 0,
+        }
+    }
+
+    /// The whole body has been taken from the source.
+    pub fn source_finished(&self) -> bool {
+        matches!(self.source, Source::Finished)
+    }
+
+    pub fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    /// What waits to be written.
+    pub fn pending(&self) -> &[u8] {
+        &self.out[self.written..]
+    }
+
+    /// Forgets what waits to be written.
+    pub fn discard(&mut self) {
+        self.out.clear();
+        self.written = 0;
+    }
+
+    /// Gives back the space and the pipe.
+    pub fn into_space(mut self, pipes: &Pool<Pipe>) -> Vec<u8> {
+        // A pipe with another flow's bytes in it must never be used again.
+        if let Some(pipe) = self.pipe.take().filter(Pipe::is_empty) {
+            pipes.give(pipe);
+        }
+        self.out.clear();
+        self.out
+    }
+
+    /// Moves what can be moved now. Ready when the whole body has been written.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        input: &mut Buf,
+        to: &mut Stream,
+        pipes: &Pool<Pipe>,
+    ) -> Poll<Result<(), PumpError>> {
+        loop {
+            if !input.is_empty() && !self.source_finished() {
+                self.take(input)?;
+            }
+            if self.written < self.out.len() {
+                self.waiting = Waiting::Sink;
+                ready!(self.poll_flush(cx, to))?;
+                continue;
+            }
+            if let Some(pipe) = self.pipe.as_mut().filter(|p| !p.is_empty()) {
+                self.waiting = Waiting::Sink;
+                if let Some(to) = to.plain() {
+                    let more = matches!(self.source, Source::Length(left) if left > 0);
+                    ready!(pipe.poll_drain(cx, to, more)).map_err(|_| PumpError::Sink)?;
+                }
+                continue;
+            }
+            if self.source_finished() {
+                return Poll::Ready(Ok(()));
+            }
+            if !input.is_empty() {
+                continue;
+            }
+            self.waiting = Waiting::Source;
+            if self.splices(from, to, pipes) {
+                ready!(self.poll_splice(cx, from))?;
+                continue;
+            }
+            match ready!(from.poll_read(cx, input)) {
+                Ok(0) => self.source_ended()?,
+                Ok(_) => {}
+                Err(_) => return Poll::Ready(Err(PumpError::Source)),
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), PumpError>> {
+        while self.written < self.out.len() {
+            match ready!(to.poll_write(cx, &self.out[self.written..])) {
+                Ok(0) => return Poll::Ready(Err(PumpError::Sink)),
+                Ok(count) => {
+                    self.written += count;
+                    self.sent += count as u64;
+                }
+                Err(_) => return Poll::Ready(Err(PumpError::Sink)),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes bytes of the body from the input and frames them for the sink.
+    pub fn take(&mut self, input: &mut Buf) -> Result<(), PumpError> {
+        let before = input.len();
+        let result = self.take_some(input);
+        self.received += (before - input.len()) as u64;
+        result
+    }
+
+    fn take_some(&mut self, input: &mut Buf) -> Result<(), PumpError> {
+        while !input.is_empty() && self.out.len() < OUT_SIZE {
+            let bytes = input.bytes();
+            match &mut self.source {
+                Source::Finished => return Ok(()),
+                Source::Length(left) => {
+                    let count = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= count as u64;
+                    let finished = *left == 0;
+                    self.out.extend_from_slice(&bytes[..count]);
+                    self.body += count as u64;
+                    input.consume(count);
+                    if finished {
+                        self.source = Source::Finished;
+                    }
+                }
+                Source::UntilClose => {
+                    let count = bytes.len();
+                    frame(&mut self.out, bytes, self.chunked_out);
+                    self.body += count as u64;
+                    input.consume(count);
+                }
+                Source::Chunked(decoder) => match decoder.next(bytes).map_err(PumpError::Framing)? {
+                    Chunk::Data { skip, len } => {
+                        frame(&mut self.out, &bytes[skip..skip + len], self.chunked_out);
+                        self.body += len as u64;
+                        input.consume(skip + len);
+                    }
+                    Chunk::More { consumed } => input.consume(consumed),
+                    Chunk::End { consumed } => {
+                        if self.chunked_out {
+                            write_last_chunk(&mut self.out, decoder.trailers());
+                        }
+                        input.consume(consumed);
+                        self.source = Source::Finished;
+                    }
+                },
+            }
+            if self.limit != 0 && self.body > self.limit {
+                return Err(PumpError::TooLarge);
+            }
+        }
+        Ok(())
+    }
+
+    fn source_ended(&mut self) -> Result<(), PumpError> {
+        if !matches!(self.source, Source::UntilClose) {
+            return Err(PumpError::Source);
+        }
+        if self.chunked_out {
+            self.out.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.source = Source::Finished;
+        Ok(())
+    }
+
+    fn splices(&mut self, from: &Stream, to: &Stream, pipes: &Pool<Pipe>) -> bool {
+        let worth = match self.source {
+            Source::Length(left) => left >= SPLICE_FROM || self.pipe.is_some(),
+            Source::UntilClose => !self.chunked_out && self.body >= SPLICE_FROM,
+            Source::Chunked(_) | Source::Finished => false,
+        };
+        if !worth || from.plain().is_none() || to.plain().is_none() {
+            return false;
+        }
+        if self.pipe.is_none() {
+            let Ok(pipe) = Pipe::new_or_kept(pipes) else { return false };
+            self.pipe = Some(pipe);
+        }
+        true
+    }
+
+    fn poll_splice(&mut self, cx: &mut Context<'_>, from: &Stream) -> Poll<Result<(), PumpError>> {
+        let (Some(pipe), Some(from)) = (self.pipe.as_mut(), from.plain()) else { return Poll::Ready(Ok(())) };
+        let limit = match self.source {
+            Source::Length(left) => left,
+            _ => u64::MAX,
+        };
+        let count = match ready!(pipe.poll_fill(cx, from, limit)) {
+            Ok(0) => return Poll::Ready(self.source_ended()),
+            Ok(count) => count as u64,
+            Err(_) => return Poll::Ready(Err(PumpError::Source)),
+        };
+        self.body += count;
+        self.received += count;
+        self.sent += count;
+        if let Source::Length(left) = &mut self.source {
+            *left -= count;
+            if *left == 0 {
+                self.source = Source::Finished;
+            }
+        }
+        if self.limit != 0 && self.body > self.limit {
+            return Poll::Ready(Err(PumpError::TooLarge));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Pipe {
+    fn new_or_kept(pipes: &Pool<Pipe>) -> io::Result<Self> {
+        pipes.take_kept().map_or_else(Pipe::new, Ok)
+    }
+}
+
+fn frame(out: &mut Vec<u8>, bytes: &[u8], chunked: bool) {
+    if chunked {
+        if bytes.is_empty() {
+            return;
+        }
+        write_chunk_head(out, bytes.len());
+        out.extend_from_slice(bytes);
+        out.extend_from_slice(b"\r\n");
+    } else {
+        out.extend_from_slice(bytes);
+    }
+}

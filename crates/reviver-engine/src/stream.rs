@@ -1,0 +1,170 @@
+//! A byte stream to a client or an upstream, and `splice` between two that are plain TCP.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::buffers::Buf;
+
+/// The kinds of transport below a connection.
+#[derive(Debug)]
+pub enum Stream {
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    /// Reads into the free space of `buf`. `Ok(0)` is the end of the stream; the buffer must not be full.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut Buf) -> Poll<io::Result<usize>> {
+        let mut space = ReadBuf::new(buf.space());
+        match self {
+            Self::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut space))?,
+        }
+        let count = space.filled().len();
+        buf.filled(count);
+        Poll::Ready(Ok(count))
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    /// Ends the writing side; the peer reads the end of the stream.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    /// Registers interest in reading without reading.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// The socket, where bytes on it are the bytes of the stream.
+    pub fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+        }
+    }
+
+    /// Whether a kept connection is still silent and open. Costs a system call only where something has come
+    /// in since it was last read.
+    pub fn is_quiet(&self) -> bool {
+        let Self::Tcp(stream) = self;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match stream.poll_read_ready(&mut cx) {
+            Poll::Pending => true,
+            Poll::Ready(Err(_)) => false,
+            Poll::Ready(Ok(())) => {
+                let mut byte = [0; 1];
+                matches!(stream.try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+            }
+        }
+    }
+
+    /// The peer has ended its writing side. A peer that still listens (a half-closed client) answers probes;
+    /// one that is gone does not, and [`Self::is_dead`] tells within about two seconds.
+    pub fn probe(&self) {
+        let Self::Tcp(stream) = self;
+        let probes = TcpKeepalive::new()
+            .with_time(Duration::from_secs(1))
+            .with_interval(Duration::from_secs(1))
+            .with_retries(1);
+        // Without probes a vanished client is noticed when the response is written.
+        let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
+    }
+
+    /// Whether the connection has failed (reset, or probes unanswered).
+    pub fn is_dead(&self) -> bool {
+        let Self::Tcp(stream) = self;
+        !matches!(stream.take_error(), Ok(None))
+    }
+}
+
+/// A pipe through which `splice` moves bytes without copying them to user space.
+#[derive(Debug)]
+pub struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+    /// Bytes in the pipe.
+    held: usize,
+}
+
+/// Bytes asked of one `splice`; the pipe is grown to hold as much.
+const PIPE_SIZE: usize = 1 << 20;
+
+impl Pipe {
+    pub fn new() -> io::Result<Self> {
+        let mut fds = [0; 2];
+        // SAFETY: `fds` has room for the two descriptors that pipe2 writes.
+        if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: both descriptors are new and owned by nobody else.
+        let (read, write) = unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) };
+        // Refused beyond the user's share of pipe memory; then the pipe keeps its default size.
+        // SAFETY: the descriptor is a pipe.
+        unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_SIZE as libc::c_int) };
+        Ok(Self { read, write, held: 0 })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
+    }
+
+    /// Fills the empty pipe from a socket; `Ok(0)` is the end of the stream.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, limit: u64) -> Poll<io::Result<usize>> {
+        let count = usize::try_from(limit).unwrap_or(PIPE_SIZE).min(PIPE_SIZE);
+        loop {
+            ready!(from.poll_read_ready(cx))?;
+            match from.try_io(Interest::READABLE, || splice(from, &self.write, count, false)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => {
+                    self.held += *result.as_ref().unwrap_or(&0);
+                    return Poll::Ready(result);
+                }
+            }
+        }
+    }
+
+    /// Empties the pipe into a socket. `more` says that more follows at once.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream, more: bool) -> Poll<io::Result<()>> {
+        while self.held > 0 {
+            ready!(to.poll_write_ready(cx))?;
+            match to.try_io(Interest::WRITABLE, || splice(&self.read, to, self.held, more)) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => self.held -= count,
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(e) => return Poll::Ready(Err(e)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn splice(from: &impl AsFd, to: &impl AsFd, count: usize, more: bool) -> io::Result<usize> {
+    let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK | if more { libc::SPLICE_F_MORE } else { 0 };
+    // SAFETY: both descriptors are open for the length of the call; no offsets are given.
+    let moved = unsafe {
+        libc::splice(
+            from.as_fd().as_raw_fd(),
+            std::ptr::null_mut(),
+            to.as_fd().as_raw_fd(),
+            std::ptr::null_mut(),
+            count,
+            flags,
+        )
+    };
+    usize::try_from(moved).map_err(|_| io::Error::last_os_error())
+}

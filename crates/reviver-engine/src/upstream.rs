@@ -1,0 +1,192 @@
+//! Upstream connections: those kept open for the next request, and new ones.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use reviver_flow::Slug;
+use tokio::net::TcpStream;
+
+use crate::stream::Stream;
+
+/// Destinations of forward traffic for which connections are kept; beyond it the idlest are forgotten.
+const KEPT_DESTINATIONS: usize = 4096;
+
+/// A connection in use.
+#[derive(Debug)]
+pub struct Upstream {
+    pub stream: Stream,
+    pub address: SocketAddr,
+    pub reused: bool,
+    /// Where it goes when it can be used again.
+    pub home: Option<Rc<IdlePool>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    stream: Stream,
+    address: SocketAddr,
+    since: Instant,
+}
+
+/// Idle connections to one server or destination, the latest on top.
+#[derive(Debug)]
+pub struct IdlePool {
+    idle: RefCell<Vec<Idle>>,
+    max: usize,
+    keep: Duration,
+}
+
+impl IdlePool {
+    fn new(max: u32, keep_ms: u64) -> Rc<Self> {
+        Rc::new(Self { idle: RefCell::default(), max: max as usize, keep: Duration::from_millis(keep_ms) })
+    }
+
+    /// The latest connection that is still open.
+    pub fn take(self: &Rc<Self>) -> Option<Upstream> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { stream, address, .. }) = idle.pop() {
+            if stream.is_quiet() {
+                return Some(Upstream { stream, address, reused: true, home: Some(Rc::clone(self)) });
+            }
+        }
+        None
+    }
+
+    pub fn give(&self, upstream: Upstream, now: Instant) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.max {
+            idle.push(Idle { stream: upstream.stream, address: upstream.address, since: now });
+        }
+    }
+
+    /// Closes what is too old or was closed by its peer; tells whether anything is left.
+    fn sweep(&self, now: Instant) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|i| now.saturating_duration_since(i.since) < self.keep && i.stream.is_quiet());
+        !idle.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.idle.borrow().len()
+    }
+}
+
+/// All kept connections of one core.
+#[derive(Debug, Default)]
+pub struct Upstreams {
+    servers: RefCell<HashMap<(String, String), Rc<IdlePool>>>,
+    destinations: RefCell<HashMap<Box<[u8]>, Rc<IdlePool>>>,
+}
+
+impl Upstreams {
+    /// The connections to a server of a pool; they survive a reload that keeps both names and settings.
+    pub fn server(&self, pool: &reviver_plan::Pool, address: &str) -> Rc<IdlePool> {
+        let key = (pool.name.clone(), address.to_owned());
+        let mut servers = self.servers.borrow_mut();
+        let fits = |p: &IdlePool| p.max == pool.max_idle as usize && p.keep == Duration::from_millis(pool.idle_ms);
+        match servers.get(&key) {
+            Some(kept) if fits(kept) => Rc::clone(kept),
+            _ => {
+                let fresh = IdlePool::new(pool.max_idle, pool.idle_ms);
+                servers.insert(key, Rc::clone(&fresh));
+                fresh
+            }
+        }
+    }
+
+    /// The connections to a destination (`host:port`).
+    pub fn destination(&self, key: &[u8], max: u32, keep_ms: u64) -> Rc<IdlePool> {
+        let mut destinations = self.destinations.borrow_mut();
+        if let Some(pool) = destinations.get(key) {
+            return Rc::clone(pool);
+        }
+        if destinations.len() >= KEPT_DESTINATIONS {
+            destinations.retain(|_, pool| pool.len() > 0);
+        }
+        let pool = IdlePool::new(max, keep_ms);
+        if destinations.len() < KEPT_DESTINATIONS {
+            destinations.insert(key.into(), Rc::clone(&pool));
+        }
+        pool
+    }
+
+    pub fn forget_destinations(&self) {
+        self.destinations.borrow_mut().clear();
+    }
+
+    pub fn sweep(&self, now: Instant) {
+        // A pool that only this table knows belongs to no running snapshot any more.
+        self.servers.borrow_mut().retain(|_, pool| pool.sweep(now) || Rc::strong_count(pool) > 1);
+        self.destinations.borrow_mut().retain(|_, pool| pool.sweep(now) || Rc::strong_count(pool) > 1);
+    }
+}
+
+/// Opens a connection to the first of the addresses that answers: each further one is started when the one
+/// before has failed or has taken `fallback_delay` (RFC 8305, section 5).
+pub async fn dial(addresses: &[SocketAddr], fallback_delay: Duration) -> Result<(TcpStream, SocketAddr), Slug> {
+    if let [address] = addresses {
+        return connect(*address).await.map_err(|e| connect_slug(&e));
+    }
+    type Attempt<'a> = Pin<Box<dyn Future<Output = io::Result<(TcpStream, SocketAddr)>> + 'a>>;
+    let mut attempts: Vec<Attempt<'_>> = Vec::new();
+    let mut waiting = addresses.iter().copied();
+    let mut failure = Slug::DnsError;
+    let mut delay = Box::pin(tokio::time::sleep(Duration::ZERO));
+    std::future::poll_fn(|cx| {
+        loop {
+            let mut index = 0;
+            let mut failed = false;
+            while index < attempts.len() {
+                match attempts[index].as_mut().poll(cx) {
+                    Poll::Ready(Ok(connected)) => return Poll::Ready(Ok(connected)),
+                    Poll::Ready(Err(e)) => {
+                        failure = connect_slug(&e);
+                        failed = true;
+                        drop(attempts.swap_remove(index));
+                    }
+                    Poll::Pending => index += 1,
+                }
+            }
+            let due = failed || delay.as_mut().poll(cx).is_ready();
+            match due.then(|| waiting.next()).flatten() {
+                Some(address) => {
+                    attempts.push(Box::pin(connect(address)));
+                    delay.set(tokio::time::sleep(fallback_delay));
+                }
+                None if attempts.is_empty() && (due || waiting.len() == 0) => return Poll::Ready(Err(failure)),
+                None => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+async fn connect(address: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
+    let stream = TcpStream::connect(address).await?;
+    // Heads and last parts must not wait for an acknowledgement of what went before.
+    stream.set_nodelay(true)?;
+    Ok((stream, address))
+}
+
+fn connect_slug(error: &io::Error) -> Slug {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Slug::ConnectionRefused,
+        io::ErrorKind::TimedOut => Slug::ConnectionTimeout,
+        _ => match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => Slug::InternalError,
+            _ => Slug::Unroutable,
+        },
+    }
+}
+
+/// Whether a connection has been made to an address of this machine.
+pub fn is_own_address(stream: &TcpStream, address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified() || stream.local_addr().is_ok_and(|local| local.ip() == address)
+}

@@ -1,0 +1,59 @@
+//! What a connection needs while it carries a request, and gives back while it is idle.
+
+use reviver_http::{RequestHead, ResponseHead};
+
+use crate::buffers::{BUFFER_SIZE, Buf};
+
+/// Heads, buffers and scratch space of one busy connection.
+#[derive(Debug)]
+pub struct Work {
+    pub request: RequestHead,
+    pub response: ResponseHead,
+    pub client_in: Buf,
+    pub upstream_in: Buf,
+    /// Space for what is written to the upstream and to the client.
+    pub to_upstream: Vec<u8>,
+    pub to_client: Vec<u8>,
+    pub scratch: Vec<u8>,
+    /// The request target as the upstream gets it.
+    pub target: Vec<u8>,
+    /// A small request body, framed, as it was sent: sent again when another server is tried.
+    pub replay: Vec<u8>,
+    /// Its bytes without framing, and as they came.
+    pub replay_sizes: (u64, u64),
+}
+
+/// Space that a single large message must not pin down.
+const KEPT_SPACE: usize = 8 * BUFFER_SIZE;
+
+impl Work {
+    pub fn new() -> Box<Self> {
+        Box::new(Self {
+            request: RequestHead::default(),
+            response: ResponseHead::default(),
+            client_in: Buf::with_size(BUFFER_SIZE),
+            upstream_in: Buf::with_size(BUFFER_SIZE),
+            to_upstream: Vec::with_capacity(BUFFER_SIZE),
+            to_client: Vec::with_capacity(BUFFER_SIZE),
+            scratch: Vec::new(),
+            target: Vec::new(),
+            replay: Vec::new(),
+            replay_sizes: (0, 0),
+        })
+    }
+
+    /// Makes it fit for another connection; `None` where it is too large to be kept.
+    pub fn recycled(mut self: Box<Self>) -> Option<Box<Self>> {
+        let buffers = self.client_in.size() + self.upstream_in.size();
+        let vectors = self.to_upstream.capacity() + self.to_client.capacity() + self.replay.capacity();
+        if buffers + vectors > KEPT_SPACE {
+            return None;
+        }
+        self.client_in.clear();
+        self.upstream_in.clear();
+        self.to_upstream.clear();
+        self.to_client.clear();
+        self.replay.clear();
+        Some(self)
+    }
+}

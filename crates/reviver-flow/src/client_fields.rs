@@ -1,0 +1,103 @@
+//! The response head as the client sees it.
+
+use reviver_http::{FieldKind, FieldSink, Framing, Method, RequestHead, ResponseHead, Version};
+use reviver_plan::{AnonymityLevel, HeaderRules, Role};
+
+use crate::Flow;
+use crate::upstream_fields::{add_fields, is_ruled_out, write_via};
+
+/// How a response is delimited towards the client, and whether the connection goes on after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyPlan {
+    pub framing: Framing,
+    pub keep_alive: bool,
+}
+
+impl BodyPlan {
+    /// Framing is always rebuilt for the version that the client speaks (RFC 9112, section 6.3): a body of
+    /// unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
+    pub fn new(request: &RequestHead, response: &ResponseHead, keep_alive: bool) -> Self {
+        let framing = match response.framing {
+            Framing::None => Framing::None,
+            Framing::Length(length) => Framing::Length(length),
+            Framing::Chunked | Framing::UntilClose if request.version >= Version::Http11 => Framing::Chunked,
+            Framing::Chunked | Framing::UntilClose => Framing::UntilClose,
+        };
+        Self { framing, keep_alive: keep_alive && request.keep_alive && framing != Framing::UntilClose }
+    }
+}
+
+impl Flow<'_> {
+    /// All fields of a response, interim ones (1xx) included. `body` is `None` for those and for 101.
+    pub fn write_response_fields(
+        &self,
+        request: &RequestHead,
+        response: &ResponseHead,
+        body: Option<BodyPlan>,
+        sink: &mut impl FieldSink,
+    ) {
+        let none = HeaderRules::default();
+        let rules = self.route().map_or(&none, |r| &r.response_headers);
+        for field in response.fields() {
+            match field.kind {
+                kind if kind.is_hop_by_hop() => continue,
+                FieldKind::ContentLength => {
+                    // Metadata of what GET would have brought; a body's own length is written below.
+                    let bodiless = request.method == Method::Head || response.status == 304;
+                    if !bodiless {
+                        continue;
+                    }
+                }
+                // For this proxy or for none: an origin does not ask for a proxy's password.
+                FieldKind::ProxyAuthenticate | FieldKind::ProxyAuthenticationInfo => continue,
+                // A forward proxy must not be led around its own policy (RFC 7838).
+                FieldKind::Other
+                    if self.role == Role::Forward && response.name(field).eq_ignore_ascii_case(b"alt-svc") =>
+                {
+                    continue;
+                }
+                _ => {}
+            }
+            let name = response.name(field);
+            if !is_ruled_out(name, rules) {
+                sink.field(name, response.value(field));
+            }
+        }
+        if self.role == Role::Forward
+            && self.snapshot.plan.forward.as_ref().is_some_and(|f| f.anonymity.level != AnonymityLevel::High)
+        {
+            write_via(self.snapshot, response.version, &none, sink);
+        }
+        add_fields(rules, sink);
+        match body {
+            Some(plan) => {
+                write_framing(plan.framing, sink);
+                write_connection(request, plan.keep_alive, sink);
+            }
+            None if response.status == 101 => {
+                sink.field(b"Connection", b"Upgrade");
+                for value in response.values(FieldKind::Upgrade) {
+                    sink.field(b"Upgrade", value);
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+pub(crate) fn write_framing(framing: Framing, sink: &mut impl FieldSink) {
+    match framing {
+        Framing::Length(length) => sink.field(b"Content-Length", itoa::Buffer::new().format(length).as_bytes()),
+        Framing::Chunked => sink.field(b"Transfer-Encoding", b"chunked"),
+        Framing::None | Framing::UntilClose => {}
+    }
+}
+
+/// Says what the version does not imply.
+pub(crate) fn write_connection(request: &RequestHead, keep_alive: bool, sink: &mut impl FieldSink) {
+    match (request.version, keep_alive) {
+        (Version::Http10, true) => sink.field(b"Connection", b"keep-alive"),
+        (Version::Http11, false) => sink.field(b"Connection", b"close"),
+        _ => {}
+    }
+}

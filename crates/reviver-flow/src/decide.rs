@@ -1,0 +1,171 @@
+//! The decision: from a checked head to a verdict. Deterministic: the same snapshot, head and client give
+//! the same verdict, live and in `explain`.
+
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use reviver_http::{FieldKind, Framing, Method, RequestHead, Scheme, TargetForm};
+use reviver_plan::{Access, Action, Role, Snapshot};
+
+use crate::{Reason, Rule, Slug};
+
+/// What is to be done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Reject(Reason),
+    /// Answered here: the route's own response or redirect, or an OPTIONS whose `Max-Forwards` is spent.
+    Respond(u32),
+    Redirect(u32),
+    MaxForwards,
+    /// To a pool, by a route.
+    Pool { route: u32, pool: u32 },
+    /// To the destination that the request names.
+    Forward,
+    ForwardTunnel,
+}
+
+/// Checks that hold in both directions (phase `request_head`).
+pub(crate) fn check_head(snapshot: &Snapshot, head: &RequestHead) -> Result<(), Reason> {
+    if loops(snapshot, head) {
+        return Err(Slug::LoopDetected.into());
+    }
+    // TRACE would show a script fields that it may not read; no peer serves it by default.
+    if head.method == Method::Trace {
+        return Err(Slug::MethodNotAllowed.into());
+    }
+    Ok(())
+}
+
+/// Whether this proxy's pseudonym stands in `Via` (RFC 9110, section 7.6.3) or `CDN-Loop` (RFC 8586) as often
+/// as no straight way explains: a request may go through the forward and then the reverse half of one proxy.
+fn loops(snapshot: &Snapshot, head: &RequestHead) -> bool {
+    let own = snapshot.plan.via.as_bytes();
+    let halves = usize::from(snapshot.plan.forward.is_some()) + usize::from(snapshot.plan.reverse.is_some());
+    let passes = head.fields().iter().filter(|field| {
+        let value = match field.kind {
+            FieldKind::Via => head.value(field),
+            FieldKind::CdnLoop => head.value(field),
+            _ => return false,
+        };
+        value.split(|b| *b == b',').any(|member| {
+            let mut words = member.split(|b| matches!(b, b' ' | b'\t' | b';')).filter(|w| !w.is_empty());
+            match field.kind {
+                FieldKind::Via => words.nth(1) == Some(own),
+                _ => words.next() == Some(own),
+            }
+        })
+    });
+    passes.count() >= halves.max(1)
+}
+
+/// Phase `route` of a reverse listener.
+pub(crate) fn route(snapshot: &Snapshot, head: &RequestHead, client: IpAddr) -> Verdict {
+    if head.form == TargetForm::Authority {
+        return Verdict::Reject(Slug::MethodNotAllowed.into());
+    }
+    let (Some(reverse), Some(router)) = (&snapshot.plan.reverse, &snapshot.router) else {
+        return Verdict::Reject(Slug::NoRoute.into());
+    };
+    let Some(index) = router.find(head, client) else {
+        return Verdict::Reject(Slug::NoRoute.into());
+    };
+    let route = &reverse.routes[index];
+    let index = index as u32;
+    if let Framing::Length(length) = head.framing {
+        if route.body != 0 && length > route.body {
+            return Verdict::Reject(Reason::new(Slug::BodyTooLarge, Rule::Route(index)));
+        }
+    }
+    match &route.action {
+        Action::Respond(_) => Verdict::Respond(index),
+        Action::Redirect(_) => Verdict::Redirect(index),
+        Action::Pool(_) if spent_max_forwards(head) => Verdict::MaxForwards,
+        Action::Pool(pool) => Verdict::Pool { route: index, pool: *pool },
+    }
+}
+
+/// RFC 9110, section 7.6.2: at zero the request goes no further.
+fn spent_max_forwards(head: &RequestHead) -> bool {
+    head.method == Method::Options && head.max_forwards == Some(0)
+}
+
+/// Who may use the forward proxy at all (phase `client_connect` in effect, checked per request so that a
+/// reload also holds on open connections).
+pub(crate) fn check_client(snapshot: &Snapshot, client: IpAddr) -> Result<(), Reason> {
+    match &snapshot.plan.forward {
+        Some(forward) if !forward.clients.is_empty() && !snapshot.clients.contains(client) => {
+            Err(Reason::new(Slug::ClientNotAllowed, Rule::ForwardClients))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Phase `route` of a forward listener, after authentication.
+pub(crate) fn forward(snapshot: &Snapshot, head: &RequestHead, body_limit: u64) -> Verdict {
+    let Some(forward) = &snapshot.plan.forward else {
+        return Verdict::Reject(Slug::NoRoute.into());
+    };
+    let verdict = match head.form {
+        TargetForm::Origin => return Verdict::Reject(Slug::NotAProxyRequest.into()),
+        TargetForm::Asterisk => return Verdict::MaxForwards,
+        TargetForm::Absolute => {
+            // A plain-HTTP request for an https resource would need TLS towards the origin.
+            if head.scheme == Scheme::Https {
+                return Verdict::Reject(Slug::NotImplemented.into());
+            }
+            if spent_max_forwards(head) {
+                return Verdict::MaxForwards;
+            }
+            Verdict::Forward
+        }
+        TargetForm::Authority => {
+            let port = head.port.unwrap_or(443);
+            if !snapshot.connect_ports.contains(port) {
+                return Verdict::Reject(Reason::new(Slug::ConnectPort, Rule::ForwardConnectPorts));
+            }
+            Verdict::ForwardTunnel
+        }
+    };
+    // Addresses behind names are checked when they are connected to; a literal is known now.
+    if forward.private_destinations == Access::Deny {
+        if let Some(address) = std::str::from_utf8(head.host()).ok().and_then(|h| h.parse::<IpAddr>().ok()) {
+            if reviver_policy::is_private(address) {
+                return Verdict::Reject(Reason::new(Slug::PrivateDestination, Rule::ForwardPrivateDestinations));
+            }
+        }
+    }
+    match head.framing {
+        Framing::Length(length) if body_limit != 0 && length > body_limit => {
+            Verdict::Reject(Slug::BodyTooLarge.into())
+        }
+        _ => verdict,
+    }
+}
+
+/// The role's name for a listener index; listeners always exist in the snapshot that a flow began with.
+pub(crate) fn role(snapshot: &Snapshot, listener: u16) -> Role {
+    snapshot.plan.listeners.get(usize::from(listener)).map_or(Role::Reverse, |l| l.role)
+}
+
+/// User name and password as sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub user: Vec<u8>,
+    pub password: Vec<u8>,
+}
+
+/// Basic credentials of `Proxy-Authorization` (RFC 7617), where there is exactly one well-formed field.
+pub fn credentials(head: &RequestHead) -> Option<Credentials> {
+    let mut values = head.values(FieldKind::ProxyAuthorization);
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let (scheme, token) = value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(token.trim_ascii()).ok()?;
+    let colon = decoded.iter().position(|b| *b == b':')?;
+    Some(Credentials { user: decoded[..colon].to_vec(), password: decoded[colon + 1..].to_vec() })
+}

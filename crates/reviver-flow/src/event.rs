@@ -1,0 +1,80 @@
+//! What happens to a flow, and what it wishes.
+
+use std::net::SocketAddr;
+
+use reviver_http::{RequestHead, ResponseHead};
+
+use crate::{Answer, Slug};
+
+/// How much of a request an upstream may have seen when it failed; decides whether a retry is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// No byte left.
+    Nothing,
+    /// The request, or a part of it, and it can be sent again.
+    Request,
+    /// A part of a body that is gone from here.
+    Body,
+}
+
+/// How a relay of bodies or a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relayed {
+    Complete,
+    ClientAborted,
+    UpstreamAborted(Slug),
+    Expired(Slug),
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A head was read and checked. The first event of each flow.
+    Request(&'a RequestHead),
+    /// Outcome of [`Command::Authenticate`].
+    Authenticated(bool),
+    /// Outcome of [`Command::Connect`].
+    Connected { address: SocketAddr, reused: bool },
+    /// A response head came (interim ones too). `repeatable`: the whole request could be sent once more.
+    Response { head: &'a ResponseHead, repeatable: bool },
+    /// The upstream failed before its final response head.
+    Failed { slug: Slug, sent: Sent },
+    /// The client failed before the final response head: it sent something wrong, or too slowly.
+    ClientFailed(Slug),
+    /// The client went away before the final response head.
+    ClientGone,
+    /// The proxy's own answer was written (or the client went away meanwhile).
+    Answered { delivered: bool },
+    /// A relay or tunnel is over.
+    Relayed(Relayed),
+}
+
+/// Where to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A server of a pool.
+    Server { pool: u32, server: u32 },
+    /// The host and port that the request names.
+    Destination,
+}
+
+/// Something that is wished. Each is answered with the event that its line names.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Check the credentials of the request: `Authenticated`.
+    Authenticate,
+    /// Write this answer: `Answered`.
+    Answer(Answer),
+    /// Bring a connection: `Connected`, `Failed`, `ClientGone`.
+    Connect { target: Target, fresh: bool },
+    /// Send the request and bring a response head: `Response`, `Failed`, `ClientFailed`, `ClientGone`.
+    Exchange,
+    /// Pass an interim response on and bring the next head: as `Exchange`.
+    Interim,
+    /// Write the response head and move both bodies: `Relayed`.
+    Relay,
+    /// Open the tunnel and move bytes both ways: `Relayed`.
+    Tunnel,
+    /// The record is complete.
+    Done,
+}

@@ -1,0 +1,459 @@
+//! One flow: from a head to its record.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use reviver_http::{RequestHead, ResponseHead};
+use reviver_plan::{Action, Retry, Role, Route, Snapshot};
+use smallvec::SmallVec;
+
+use crate::decide::{self, Verdict};
+use crate::{Answer, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times, VerdictKind, Via};
+
+/// Who asks: the address that the connection came from, and the one that is believed to be behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    pub peer: SocketAddr,
+    /// `peer`, unless a trusted proxy named another.
+    pub address: IpAddr,
+}
+
+/// One line of an explanation.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub phase: Phase,
+    pub verdict: VerdictKind,
+    pub reason: Reason,
+    pub detail: String,
+}
+
+/// What the flow waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Request,
+    Authentication,
+    Connection,
+    Response,
+    Answer,
+    Relay,
+    Over,
+}
+
+/// The life of one request. Borrows the snapshot that it began with, and keeps to it.
+#[derive(Debug)]
+pub struct Flow<'s> {
+    pub(crate) snapshot: &'s Snapshot,
+    pub(crate) client: Client,
+    pub(crate) role: Role,
+    state: State,
+    /// Facts of the request that later decisions need.
+    idempotent: bool,
+    upgrade: bool,
+    tunnel: bool,
+    known: bool,
+    tried: SmallVec<[u32; 8]>,
+    /// The connection in use had served another request before.
+    reused: bool,
+    /// A kept connection was found dead, and a fresh one has been asked for.
+    renewed: bool,
+    /// The verdict that holds once the client has proved who it is.
+    pending: Option<Verdict>,
+    started: Instant,
+    mark: Instant,
+    pub record: Record,
+    trace: Option<Vec<Step>>,
+}
+
+impl<'s> Flow<'s> {
+    /// `started` is when the first byte of the request came, `started_ms` the same on the wall clock.
+    pub fn new(snapshot: &'s Snapshot, listener: u16, client: Client, started: Instant, started_ms: u64) -> Self {
+        Self {
+            snapshot,
+            client,
+            role: decide::role(snapshot, listener),
+            state: State::Request,
+            idempotent: false,
+            upgrade: false,
+            tunnel: false,
+            known: false,
+            tried: SmallVec::new(),
+            reused: false,
+            renewed: false,
+            pending: None,
+            started,
+            mark: started,
+            record: Record {
+                started_ms,
+                listener,
+                client: client.address,
+                client_port: client.peer.port(),
+                route: None,
+                pool: None,
+                server: None,
+                upstream: None,
+                upstream_via: Via::None,
+                status: 0,
+                upstream_status: 0,
+                reason: Reason::default(),
+                ending: Ending::Complete,
+                attempts: 0,
+                tunnel: false,
+                bytes_in: 0,
+                bytes_out: 0,
+                request_body: 0,
+                response_body: 0,
+                times: Times::default(),
+            },
+            trace: None,
+        }
+    }
+
+    /// The client has proved who it is before its first request (SOCKS5).
+    pub fn authenticated(mut self) -> Self {
+        self.known = true;
+        self
+    }
+
+    /// Keeps each phase's outcome for [`Self::steps`].
+    pub(crate) fn traced(mut self) -> Self {
+        self.trace = Some(Vec::new());
+        self
+    }
+
+    pub(crate) fn steps(&self) -> &[Step] {
+        self.trace.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn note(&mut self, phase: Phase, verdict: VerdictKind, reason: Reason, detail: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(Step { phase, verdict, reason, detail: detail() });
+        }
+    }
+
+    /// The route that decided, once known.
+    pub fn route(&self) -> Option<&'s Route> {
+        let index = self.record.route? as usize;
+        self.snapshot.plan.reverse.as_ref()?.routes.get(index)
+    }
+
+    pub fn is_tunnel(&self) -> bool {
+        self.tunnel
+    }
+
+    /// Bound on the request body in bytes that holds for this flow; 0 is none.
+    pub fn body_limit(&self) -> u64 {
+        match self.route() {
+            Some(route) => route.body,
+            None => self.snapshot.plan.listeners.get(usize::from(self.record.listener)).map_or(0, |l| l.limits.body),
+        }
+    }
+
+    /// Tells what happened; answers what is wished. An event that does not fit the state ends the flow with
+    /// `internal_error`: it is a fault of the engine and never of the traffic.
+    pub fn step(&mut self, event: Event<'_>, now: Instant) -> Command {
+        let command = match (self.state, event) {
+            (State::Request, Event::Request(head)) => self.on_request(head, now),
+            (State::Request, Event::ClientFailed(slug)) => self.reject(Phase::RequestHead, slug.into()),
+            (State::Authentication, Event::Authenticated(good)) => self.on_authenticated(good, now),
+            (State::Connection, Event::Connected { address, reused }) => self.on_connected(address, reused, now),
+            (State::Response, Event::Response { head, repeatable }) => self.on_response(head, repeatable, now),
+            (State::Connection | State::Response, Event::Failed { slug, sent }) => self.on_failed(slug, sent, now),
+            (State::Response, Event::ClientFailed(slug)) => self.fail(slug.into()),
+            (State::Connection | State::Response | State::Authentication, Event::ClientGone) => self.client_gone(),
+            (State::Answer, Event::Answered { delivered }) => {
+                if !delivered {
+                    self.record.ending = Ending::ClientAborted;
+                }
+                self.done()
+            }
+            (State::Relay, Event::Relayed(outcome)) => self.on_relayed(outcome),
+            (State::Over, _) => Command::Done,
+            (_, Event::ClientGone) => self.client_gone(),
+            _ => self.fail(Slug::InternalError.into()),
+        };
+        if matches!(command, Command::Done) {
+            self.record.times.total = micros(now - self.started);
+        }
+        command
+    }
+
+    fn on_request(&mut self, head: &RequestHead, now: Instant) -> Command {
+        self.record.times.head = micros32(now - self.started);
+        self.mark = now;
+        self.idempotent = head.method.is_idempotent();
+        self.upgrade = head.upgrade;
+        if let Err(reason) = decide::check_head(self.snapshot, head) {
+            return self.reject(Phase::RequestHead, reason);
+        }
+        self.note(Phase::RequestHead, VerdictKind::Continue, Reason::default(), || {
+            format!("host {}, path {}", show(head.host()), show(head.normal_path()))
+        });
+        if self.role == Role::Reverse {
+            let verdict = decide::route(self.snapshot, head, self.client.address);
+            return self.carry_out(verdict);
+        }
+        if let Err(reason) = decide::check_client(self.snapshot, self.client.address) {
+            return self.reject(Phase::RequestHead, reason);
+        }
+        let verdict = decide::forward(self.snapshot, head, self.body_limit());
+        let auth = self.snapshot.plan.forward.as_ref().and_then(|f| f.auth.as_ref());
+        if let Some(auth) = auth.filter(|_| !self.known) {
+            // A request that is not for a proxy is told so before it is asked for a password.
+            if verdict == Verdict::Reject(Slug::NotAProxyRequest.into()) {
+                return self.carry_out(verdict);
+            }
+            let rule = Rule::ForwardAuth;
+            if head.values(reviver_http::FieldKind::ProxyAuthorization).next().is_none() {
+                return self.reject(Phase::RequestHead, Reason::new(Slug::AuthRequired, rule));
+            }
+            if decide::credentials(head).is_none() {
+                return self.reject(Phase::RequestHead, Reason::new(Slug::AuthFailed, rule));
+            }
+            self.note(Phase::RequestHead, VerdictKind::Continue, Reason::new(Slug::Forwarded, rule), || {
+                format!("credentials are checked for realm {}", auth.realm)
+            });
+            self.pending = Some(verdict);
+            self.state = State::Authentication;
+            return Command::Authenticate;
+        }
+        self.carry_out(verdict)
+    }
+
+    fn on_authenticated(&mut self, good: bool, now: Instant) -> Command {
+        self.record.times.decide = micros32(now - self.mark);
+        match (good, self.pending.take()) {
+            (true, Some(verdict)) => self.carry_out(verdict),
+            (true, None) => self.fail(Slug::InternalError.into()),
+            (false, _) => self.reject(Phase::RequestHead, Reason::new(Slug::AuthFailed, Rule::ForwardAuth)),
+        }
+    }
+
+    /// Phase `route`: from a verdict to the first command that follows from it.
+    fn carry_out(&mut self, verdict: Verdict) -> Command {
+        match verdict {
+            Verdict::Reject(reason) => {
+                if let Rule::Route(route) = reason.rule {
+                    self.record.route = Some(route);
+                }
+                self.reject(Phase::Route, reason)
+            }
+            Verdict::Respond(route) => {
+                self.record.route = Some(route);
+                self.answer(Phase::Route, Answer::Respond(route), Reason::new(Slug::Responded, Rule::Route(route)))
+            }
+            Verdict::Redirect(route) => {
+                self.record.route = Some(route);
+                self.answer(Phase::Route, Answer::Redirect(route), Reason::new(Slug::Redirected, Rule::Route(route)))
+            }
+            Verdict::MaxForwards => self.answer(Phase::Route, Answer::Options, Slug::MaxForwards.into()),
+            Verdict::Pool { route, pool } => {
+                self.record.route = Some(route);
+                self.record.pool = Some(pool);
+                self.record.reason = Reason::new(Slug::Forwarded, Rule::Route(route));
+                self.note(Phase::Route, VerdictKind::Continue, self.record.reason, || format!("pool {pool}"));
+                self.select(pool).unwrap_or_else(|| self.reject(Phase::UpstreamSelect, self.no_server(pool)))
+            }
+            Verdict::Forward | Verdict::ForwardTunnel => {
+                self.tunnel = verdict == Verdict::ForwardTunnel;
+                self.record.reason = if self.tunnel { Slug::Tunnelled.into() } else { Slug::Forwarded.into() };
+                self.note(Phase::Route, VerdictKind::Continue, self.record.reason, String::new);
+                self.connect(Target::Destination, false)
+            }
+        }
+    }
+
+    fn no_server(&self, pool: u32) -> Reason {
+        Reason::new(Slug::NoServer, Rule::Pool(pool))
+    }
+
+    /// Phase `upstream_select`: a server of the pool that was not tried yet.
+    fn select(&mut self, pool: u32) -> Option<Command> {
+        let server = self.snapshot.pools.get(pool as usize)?.next(&self.tried)?;
+        self.tried.push(server);
+        self.record.server = Some(server);
+        self.note(Phase::UpstreamSelect, VerdictKind::Continue, Reason::new(Slug::Forwarded, Rule::Pool(pool)), || {
+            format!("server {server}")
+        });
+        Some(self.connect(Target::Server { pool, server }, false))
+    }
+
+    fn connect(&mut self, target: Target, fresh: bool) -> Command {
+        self.record.attempts = self.record.attempts.saturating_add(1);
+        self.state = State::Connection;
+        Command::Connect { target, fresh }
+    }
+
+    fn on_connected(&mut self, address: SocketAddr, reused: bool, now: Instant) -> Command {
+        if !reused {
+            self.record.times.connect = self.record.times.connect.saturating_add(micros32(now - self.mark));
+        }
+        self.mark = now;
+        self.reused = reused;
+        self.record.upstream = Some(address);
+        self.record.upstream_via = if reused { Via::Reused } else { Via::New };
+        if self.tunnel {
+            self.record.tunnel = true;
+            self.record.status = 200;
+            self.state = State::Relay;
+            return Command::Tunnel;
+        }
+        self.state = State::Response;
+        Command::Exchange
+    }
+
+    /// Phase `upstream_response`.
+    fn on_response(&mut self, head: &ResponseHead, repeatable: bool, now: Instant) -> Command {
+        if head.is_interim() {
+            return Command::Interim;
+        }
+        self.record.upstream_status = head.status;
+        self.record.times.first_byte = Some(micros32(now - self.mark));
+        if head.status == 101 {
+            if !self.upgrade {
+                return self.fail(Slug::UpgradeFailed.into());
+            }
+            self.tunnel = true;
+            self.record.tunnel = true;
+            self.record.status = 101;
+            self.state = State::Relay;
+            return Command::Tunnel;
+        }
+        let wanted = repeatable && self.retry().is_some_and(|r| r.on_status.contains(&head.status));
+        if wanted && self.may_repeat(Sent::Request) {
+            if let Some(command) = self.select_again(Slug::Forwarded, now) {
+                return command;
+            }
+        }
+        self.record.status = head.status;
+        self.state = State::Relay;
+        Command::Relay
+    }
+
+    fn retry(&self) -> Option<&'s Retry> {
+        self.route().map(|r| &r.retry)
+    }
+
+    /// Whether the request may be sent once more after an upstream has seen so much of it. A server that got
+    /// the head may have acted on it, so only idempotent requests are repeated (RFC 9110, section 9.2.2), and
+    /// a body that has left is gone.
+    fn may_repeat(&self, sent: Sent) -> bool {
+        match sent {
+            Sent::Nothing => true,
+            Sent::Request => self.idempotent,
+            Sent::Body => false,
+        }
+    }
+
+    /// Phase `failure`: whose fault, and whether it is tried again.
+    fn on_failed(&mut self, slug: Slug, sent: Sent, now: Instant) -> Command {
+        // A kept connection may have been closed by the server at the moment of use. That says nothing of the
+        // server: the same one is asked once more, on a fresh connection.
+        let lost = matches!(slug, Slug::ConnectionTerminated | Slug::ConnectionRefused);
+        if self.reused && lost && !self.renewed && self.may_repeat(sent) {
+            self.renewed = true;
+            self.reused = false;
+            self.mark = now;
+            self.note(Phase::Failure, VerdictKind::Retry, slug.into(), || "kept connection was closed".to_owned());
+            let target = match (self.record.pool, self.record.server) {
+                (Some(pool), Some(server)) => Target::Server { pool, server },
+                _ => Target::Destination,
+            };
+            return self.connect(target, true);
+        }
+        let wanted = self.retry().is_some_and(|r| if sent == Sent::Nothing { r.on_connect } else { lost && r.on_reset });
+        if wanted && self.may_repeat(sent) {
+            if let Some(command) = self.select_again(slug, now) {
+                return command;
+            }
+        }
+        let rule = self.record.pool.map_or(Rule::None, Rule::Pool);
+        let rule = if slug == Slug::PrivateDestination { Rule::ForwardPrivateDestinations } else { rule };
+        self.fail(Reason::new(slug, rule))
+    }
+
+    fn select_again(&mut self, slug: Slug, now: Instant) -> Option<Command> {
+        let pool = self.record.pool?;
+        if u32::from(self.record.attempts) >= self.retry()?.attempts {
+            return None;
+        }
+        self.renewed = false;
+        self.mark = now;
+        let command = self.select(pool)?;
+        self.note(Phase::Failure, VerdictKind::Retry, slug.into(), || "another server is tried".to_owned());
+        Some(command)
+    }
+
+    fn fail(&mut self, reason: Reason) -> Command {
+        self.answer(Phase::Failure, Answer::Error(reason), reason)
+    }
+
+    fn reject(&mut self, phase: Phase, reason: Reason) -> Command {
+        self.note(phase, VerdictKind::Reject, reason, String::new);
+        self.answer_untraced(Answer::Error(reason), reason)
+    }
+
+    fn answer(&mut self, phase: Phase, answer: Answer, reason: Reason) -> Command {
+        self.note(phase, VerdictKind::Respond, reason, String::new);
+        self.answer_untraced(answer, reason)
+    }
+
+    fn answer_untraced(&mut self, answer: Answer, reason: Reason) -> Command {
+        self.record.reason = reason;
+        self.record.status = answer.status(self.snapshot);
+        if self.record.status == 0 {
+            return self.done();
+        }
+        self.state = State::Answer;
+        Command::Answer(answer)
+    }
+
+    fn client_gone(&mut self) -> Command {
+        self.record.reason = Slug::ClientAborted.into();
+        self.record.status = Slug::ClientAborted.row().status;
+        self.record.ending = Ending::ClientAborted;
+        self.done()
+    }
+
+    fn on_relayed(&mut self, outcome: Relayed) -> Command {
+        match outcome {
+            Relayed::Complete => {}
+            Relayed::ClientAborted => {
+                self.record.ending = Ending::ClientAborted;
+                self.record.reason.slug = Slug::ClientAborted;
+            }
+            Relayed::UpstreamAborted(slug) => {
+                self.record.ending = Ending::UpstreamAborted;
+                self.record.reason.slug = slug;
+            }
+            Relayed::Expired(slug) => {
+                self.record.ending = Ending::Expired;
+                self.record.reason.slug = slug;
+            }
+        }
+        self.done()
+    }
+
+    fn done(&mut self) -> Command {
+        self.state = State::Over;
+        Command::Done
+    }
+
+    /// The servers that a request to this flow's route could reach, for `explain`.
+    pub(crate) fn candidates(&self) -> Vec<&'s str> {
+        let Some(route) = self.route() else { return Vec::new() };
+        let (Action::Pool(pool), Some(reverse)) = (&route.action, &self.snapshot.plan.reverse) else { return Vec::new() };
+        reverse.pools.get(*pool as usize).map_or_else(Vec::new, |p| p.servers.iter().map(|s| s.address.as_str()).collect())
+    }
+}
+
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn micros32(duration: std::time::Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+fn show(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,29 @@
+//! The life of one request, without I/O.
+//!
+//! Two nouns carry it: [`Event`] (what happened) and [`Command`] (what is wished). [`Flow::step`] is a
+//! function from one to the other; the engine carries commands out and tells what came of them. Rule 1: no
+//! sockets, no clock: `now` is an argument. Rule 2: body bytes do not pass through here; a [`Command::Relay`]
+//! hands them to the engine. Rule 3: a flow does not know the protocol version below it: heads are read
+//! through [`reviver_http::RequestHead`] and written through [`reviver_http::FieldSink`]. Rule 4: live traffic
+//! and `explain` run this same code.
+
+mod answer;
+mod client_fields;
+mod decide;
+mod event;
+mod explain;
+mod flow;
+mod phases;
+mod reason;
+mod record;
+mod upstream_fields;
+
+pub use answer::{Answer, Page};
+pub use decide::{Credentials, credentials};
+pub use event::{Command, Event, Relayed, Sent, Target};
+pub use explain::{ExplainError, ExplainRequest, Explanation, explain};
+pub use flow::{Client, Flow, Step};
+pub use phases::{PHASES, Phase, PhaseRow, Side, VerdictKind};
+pub use reason::{Fault, Reason, Rule, SLUGS, Slug, SlugRow};
+pub use record::{Ending, Record, Times, Via};
+pub use client_fields::BodyPlan;

@@ -1,0 +1,341 @@
+//! The request head as the upstream sees it.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use reviver_http::{Field, FieldKind, FieldSink, Framing, RequestHead, TargetForm, Version};
+use reviver_plan::{AnonymityLevel, FieldPolicy, HeaderRules, Role, Snapshot};
+
+use crate::Flow;
+
+/// Fields by which proxies and CDNs tell an origin the client's address. All end at a proxy that does not
+/// tell it.
+const CLIENT_ADDRESS_FIELDS: &[&[u8]] = &[
+    b"client-ip",
+    b"x-client-ip",
+    b"true-client-ip",
+    b"cf-connecting-ip",
+    b"cf-connecting-ipv6",
+    b"fastly-client-ip",
+    b"x-cluster-client-ip",
+    b"x-originating-ip",
+    b"x-remote-ip",
+    b"x-remote-addr",
+    b"x-forwarded",
+    b"forwarded-for",
+    b"x-original-forwarded-for",
+    b"x-proxyuser-ip",
+    b"wl-proxy-client-ip",
+    b"x-appengine-user-ip",
+];
+
+/// Further fields that identify a person or a device, or that show that a proxy was there.
+const IDENTIFYING_FIELDS: &[&[u8]] = &[
+    b"x-requested-with",
+    b"x-wap-profile",
+    b"x-uidh",
+    b"x-device-id",
+    b"x-correlation-id",
+    b"x-request-id",
+    b"traceparent",
+    b"tracestate",
+    b"baggage",
+    b"x-proxy-id",
+    b"x-via",
+    b"proxy-authenticate",
+    b"proxy-info",
+];
+
+impl Flow<'_> {
+    /// The request target for the upstream. `scratch` is reused space.
+    pub fn write_target(&self, head: &RequestHead, out: &mut Vec<u8>, scratch: &mut Vec<u8>) {
+        let asterisk = head.form == TargetForm::Asterisk
+            // An OPTIONS in absolute form without a path is the asterisk form (RFC 9112, section 3.2.4).
+            || (head.path().is_empty() && head.method == reviver_http::Method::Options);
+        if asterisk {
+            out.push(b'*');
+            return;
+        }
+        let rewrite = self
+            .record
+            .route
+            .and_then(|r| self.snapshot.rewrites.get(r as usize))
+            .and_then(Option::as_ref);
+        match rewrite {
+            Some(rewrite) => {
+                scratch.clear();
+                if !rewrite.apply(head.path(), scratch) {
+                    scratch.clear();
+                    rewrite.apply(head.normal_path(), scratch);
+                }
+                out.extend_from_slice(scratch);
+            }
+            None if head.path().is_empty() => out.push(b'/'),
+            None => out.extend_from_slice(head.path()),
+        }
+        if let Some(query) = head.query() {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+    }
+
+    /// All fields for the upstream, `Host` first, framing last.
+    pub fn write_request_fields(&self, head: &RequestHead, framing: Framing, sink: &mut impl FieldSink) {
+        let route = self.route();
+        match route.and_then(|r| r.rewrite.host.as_deref()) {
+            Some(host) => sink.field(b"Host", host.as_bytes()),
+            None if head.authority().is_empty() => sink.field(b"Host", self.server_address().as_bytes()),
+            None => sink.field(b"Host", head.authority()),
+        }
+        let none = HeaderRules::default();
+        let rules = route.map_or(&none, |r| &r.request_headers);
+        match self.role {
+            Role::Reverse => self.reverse_fields(head, rules, sink),
+            Role::Forward => self.forward_fields(head, sink),
+        }
+        if head.expect_continue {
+            sink.field(b"Expect", b"100-continue");
+        }
+        if head.upgrade {
+            sink.field(b"Connection", b"Upgrade");
+            for value in head.values(FieldKind::Upgrade) {
+                sink.field(b"Upgrade", value);
+            }
+        } else if head.te_trailers {
+            sink.field(b"Connection", b"TE");
+            sink.field(b"TE", b"trailers");
+        }
+        match framing {
+            Framing::Length(length) => sink.field(b"Content-Length", itoa::Buffer::new().format(length).as_bytes()),
+            Framing::Chunked => sink.field(b"Transfer-Encoding", b"chunked"),
+            Framing::None | Framing::UntilClose => {}
+        }
+        add_fields(rules, sink);
+    }
+
+    fn server_address(&self) -> &str {
+        let (Some(pool), Some(server)) = (self.record.pool, self.record.server) else { return "" };
+        self.snapshot.server(pool, server).map_or("", |s| s.address.as_str())
+    }
+
+    fn reverse_fields(&self, head: &RequestHead, rules: &HeaderRules, sink: &mut impl FieldSink) {
+        let trusted = self.snapshot.trusted.contains(self.client.peer.ip());
+        let mut forwarded_for: Option<Vec<u8>> = None;
+        let (mut proto, mut host) = (false, false);
+        for field in head.fields() {
+            let value = head.value(field);
+            match field.kind {
+                kind if is_rewritten(kind) => continue,
+                FieldKind::XForwardedFor => {
+                    if trusted {
+                        let list = forwarded_for.get_or_insert_default();
+                        if !list.is_empty() {
+                            list.extend_from_slice(b", ");
+                        }
+                        list.extend_from_slice(value);
+                    }
+                    continue;
+                }
+                FieldKind::XForwardedProto | FieldKind::XForwardedHost | FieldKind::XForwardedPort => {
+                    if !trusted {
+                        continue;
+                    }
+                    proto |= field.kind == FieldKind::XForwardedProto;
+                    host |= field.kind == FieldKind::XForwardedHost;
+                }
+                FieldKind::Forwarded | FieldKind::XRealIp if !trusted => continue,
+                _ => {}
+            }
+            pass(head, field, rules, sink);
+        }
+        write_max_forwards(head, sink);
+        let mut peer = AddressText::new(self.client.peer.ip());
+        match forwarded_for {
+            Some(mut list) => {
+                if !list.is_empty() {
+                    list.extend_from_slice(b", ");
+                }
+                list.extend_from_slice(peer.text());
+                generated(b"X-Forwarded-For", &list, rules, sink);
+            }
+            None => generated(b"X-Forwarded-For", peer.text(), rules, sink),
+        }
+        if !proto {
+            generated(b"X-Forwarded-Proto", b"http", rules, sink);
+        }
+        if !host && !head.authority().is_empty() {
+            generated(b"X-Forwarded-Host", head.authority(), rules, sink);
+        }
+        write_via(self.snapshot, head.version, rules, sink);
+    }
+
+    fn forward_fields(&self, head: &RequestHead, sink: &mut impl FieldSink) {
+        let Some(anonymity) = self.snapshot.plan.forward.as_ref().map(|f| &f.anonymity) else { return };
+        let level = anonymity.level;
+        let mut forwarded_for: Option<Vec<u8>> = None;
+        for field in head.fields() {
+            let value = head.value(field);
+            match field.kind {
+                kind if is_rewritten(kind) => continue,
+                FieldKind::XForwardedFor => {
+                    if level == AnonymityLevel::Transparent {
+                        let list = forwarded_for.get_or_insert_default();
+                        list.extend_from_slice(value);
+                        list.extend_from_slice(b", ");
+                    }
+                    continue;
+                }
+                FieldKind::Forwarded
+                | FieldKind::XForwardedProto
+                | FieldKind::XForwardedHost
+                | FieldKind::XForwardedPort
+                | FieldKind::XRealIp
+                    if level != AnonymityLevel::Transparent =>
+                {
+                    continue;
+                }
+                FieldKind::Via | FieldKind::CdnLoop | FieldKind::From if level == AnonymityLevel::High => continue,
+                FieldKind::UserAgent => match &anonymity.user_agent {
+                    FieldPolicy::Keep | FieldPolicy::SameHost => {}
+                    FieldPolicy::Remove => continue,
+                    FieldPolicy::Replace(text) => {
+                        sink.field(head.name(field), text.as_bytes());
+                        continue;
+                    }
+                },
+                FieldKind::Referer => match &anonymity.referer {
+                    FieldPolicy::Keep => {}
+                    FieldPolicy::SameHost if same_host(value, head.host()) => {}
+                    FieldPolicy::SameHost | FieldPolicy::Remove => continue,
+                    FieldPolicy::Replace(text) => {
+                        sink.field(head.name(field), text.as_bytes());
+                        continue;
+                    }
+                },
+                FieldKind::Cookie if anonymity.cookies == FieldPolicy::Remove => continue,
+                FieldKind::Other if level != AnonymityLevel::Transparent => {
+                    let name = head.name(field);
+                    if is_named(name, CLIENT_ADDRESS_FIELDS)
+                        || (level == AnonymityLevel::High && is_named(name, IDENTIFYING_FIELDS))
+                    {
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            sink.field(head.name(field), value);
+        }
+        write_max_forwards(head, sink);
+        let none = HeaderRules::default();
+        if level == AnonymityLevel::Transparent {
+            let mut list = forwarded_for.unwrap_or_default();
+            list.extend_from_slice(AddressText::new(self.client.address).text());
+            sink.field(b"X-Forwarded-For", &list);
+        }
+        if level != AnonymityLevel::High {
+            write_via(self.snapshot, head.version, &none, sink);
+        }
+    }
+}
+
+/// Fields that the proxy writes itself or that end here.
+fn is_rewritten(kind: FieldKind) -> bool {
+    kind.is_hop_by_hop()
+        || matches!(
+            kind,
+            FieldKind::Host
+                | FieldKind::ContentLength
+                | FieldKind::Expect
+                | FieldKind::MaxForwards
+                | FieldKind::ProxyAuthorization
+        )
+}
+
+/// Passes a field on, unless a rule removes or replaces it.
+fn pass(head: &RequestHead, field: &Field, rules: &HeaderRules, sink: &mut impl FieldSink) {
+    if !is_ruled_out(head.name(field), rules) {
+        sink.field(head.name(field), head.value(field));
+    }
+}
+
+/// A field of the proxy's own, which rules may remove or replace like any other.
+fn generated(name: &[u8], value: &[u8], rules: &HeaderRules, sink: &mut impl FieldSink) {
+    if !is_ruled_out(name, rules) {
+        sink.field(name, value);
+    }
+}
+
+/// Whether a rule removes or replaces fields of this name.
+pub(crate) fn is_ruled_out(name: &[u8], rules: &HeaderRules) -> bool {
+    rules.remove.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
+        || rules.set.iter().any(|(n, _)| name.eq_ignore_ascii_case(n.as_bytes()))
+}
+
+/// What rules set and add.
+pub(crate) fn add_fields(rules: &HeaderRules, sink: &mut impl FieldSink) {
+    for (name, value) in rules.set.iter().chain(&rules.add) {
+        sink.field(name.as_bytes(), value.as_bytes());
+    }
+}
+
+/// RFC 9110, section 7.6.2: one less than what came.
+fn write_max_forwards(head: &RequestHead, sink: &mut impl FieldSink) {
+    if let Some(count) = head.max_forwards {
+        let count = if head.method == reviver_http::Method::Options { count.saturating_sub(1) } else { count };
+        sink.field(b"Max-Forwards", itoa::Buffer::new().format(count).as_bytes());
+    }
+}
+
+/// RFC 9110, section 7.6.3: the version in which the message was received, and the pseudonym.
+pub(crate) fn write_via(snapshot: &Snapshot, version: Version, rules: &HeaderRules, sink: &mut impl FieldSink) {
+    let mut value = [0u8; 80];
+    let version: &[u8] = match version {
+        Version::Http10 => b"1.0 ",
+        Version::Http11 => b"1.1 ",
+        Version::Http2 => b"2.0 ",
+    };
+    let via = snapshot.plan.via.as_bytes();
+    let length = version.len() + via.len();
+    match value.get_mut(..length) {
+        Some(space) => {
+            space[..version.len()].copy_from_slice(version);
+            space[version.len()..].copy_from_slice(via);
+            generated(b"Via", &value[..length], rules, sink);
+        }
+        None => generated(b"Via", &[version, via].concat(), rules, sink),
+    }
+}
+
+fn is_named(name: &[u8], names: &[&[u8]]) -> bool {
+    names.iter().any(|n| name.eq_ignore_ascii_case(n))
+}
+
+/// Whether the URL in `Referer` names this host.
+fn same_host(referer: &[u8], host: &[u8]) -> bool {
+    let Some(at) = referer.windows(3).position(|w| w == b"://") else { return false };
+    let rest = &referer[at + 3..];
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    reviver_http::parse_authority(&rest[..end]).is_ok_and(|a| a.host.eq_ignore_ascii_case(host))
+}
+
+/// An address as text, without allocation.
+struct AddressText {
+    bytes: [u8; 64],
+    length: usize,
+}
+
+impl AddressText {
+    fn new(address: IpAddr) -> Self {
+        let mut this = Self { bytes: [0; 64], length: 0 };
+        let room = this.bytes.len();
+        let mut cursor = &mut this.bytes[..];
+        // The longest textual address has 45 bytes: the write cannot fail.
+        let _ = write!(cursor, "{}", address.to_canonical());
+        this.length = room - cursor.len();
+        this
+    }
+
+    fn text(&mut self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
