@@ -63,7 +63,7 @@ class ConfigurationError(ReviverError):
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
-        """All that is wrong, in the order of the text; warnings among them."""
+        """All that is wrong, in the order of the text."""
         super().__init__("\n".join(map(str, self.diagnostics)))
 
 

@@ -35,7 +35,7 @@ A configuration is one file: YAML, or the same tree as JSON or TOML, by the endi
   start with `~`. Regular expressions have the syntax of [Rust's regex](https://docs.rs/regex/latest/regex/#syntax):
   no look-around and no back-references, so that none can take for ever.
 - `${NAME}` in a text stands for an environment variable, `${NAME:-default}` has a default for one that is not set or
-  empty, and `$${` is a literal `${`. Variables are put in after the file is parsed, so they cannot change its structure.
+  empty, and `$${` is a literal `${`. They are put in after the file is parsed, so they cannot change it.
 - Relative paths are relative to the file's folder.
 
 | Key | What for |

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from reviver.config.covers import covers
 from reviver.config.findings import Finding
-from reviver.config.models import BindAddress, Config, Forward, Reverse, Route
+from reviver.config.models import BindAddress, Config, Forward, Match, Reverse, Route
 from reviver.config.positions import KeyPath, path_text
 
 __all__ = ["check", "is_loopback"]
+
+_PAIRED = 300
+"""How many routes are compared with each that follows."""
 
 Written = Callable[[KeyPath], bool]
 
@@ -116,13 +119,22 @@ def _routes(reverse: Reverse, written: Written) -> Iterator[Finding]:
             yield Finding((*path, "name"), f"another route is called {name} already", "names of routes are unique")
         names.setdefault(name, index)
         yield from _action(route, path, reverse, written)
-        first = next((i for i, other in enumerate(reverse.routes[:index]) if covers(other.match, route.match)), None)
+    yield from _unreached(reverse.routes)
+
+
+def _unreached(routes: tuple[Route, ...]) -> Iterator[Finding]:
+    """Routes behind one that matches all that they match."""
+    # every pair is looked at, so only among so many routes; a route without conditions covers any number
+    widest = next((i for i, route in enumerate(routes) if route.match == Match.model_construct()), len(routes))
+    for index, route in enumerate(routes):
+        earlier = [widest] if index > widest else range(min(index, _PAIRED))
+        first = next((i for i in earlier if covers(routes[i].match, route.match)), None)
         if first is not None:
-            earlier = reverse.routes[first].name or f"route-{first + 1}"
+            name, before = (routes[i].name or f"route-{i + 1}" for i in (index, first))
             yield Finding(
-                path,
-                f"route {name} is never reached: {earlier} before it matches all that it matches",
-                "put it first",
+                ("reverse", "routes", index),
+                f"route {name} is never reached: {before} before it matches all that it matches",
+                f"put it before {before}",
                 "warning",
             )
 
@@ -161,7 +173,7 @@ def _pools(reverse: Reverse) -> Iterator[Finding]:
                 )
             seen.add(server.address)
         if all(server.weight == 0 for server in pool.servers):
-            yield Finding((*path, "servers"), "no server has a weight, so none takes requests")
+            yield Finding((*path, "servers"), "no server has a weight, so none takes requests", None, "warning")
 
 
 def _logs(config: Config) -> Iterator[Finding]:

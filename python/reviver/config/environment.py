@@ -12,7 +12,7 @@ from reviver.config.positions import KeyPath
 __all__ = ["Complaint", "substitute"]
 
 Complaint = Callable[[KeyPath, str, str | None], None]
-"""Takes what is wrong at a key path: sentence and hint."""
+"""Takes what is wrong at a key path, sentence and hint, once for each text."""
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\})?")
 
@@ -26,19 +26,19 @@ def substitute(data: Any, environ: Mapping[str, str], complain: Complaint, path:
     if not isinstance(data, str) or "${" not in data:
         return data
 
-    def value(found: re.Match[str]) -> str:
-        if found[0] == "$${":
-            return "${"
+    result, end = "", 0
+    for found in _REFERENCE.finditer(data):
         name, default = found["name"], found["default"]
-        if name is None:
+        result, end = result + data[end : found.start()], found.end()
+        if found[0] == "$${":
+            result += "${"
+        elif name is None:
             complain(path, "a variable is not written as ${NAME} or ${NAME:-default}", "write $${ for a literal ${")
-            return found[0]
-        # as in a shell, :- stands in for an empty variable too
-        text = environ.get(name, "")
-        if default is not None:
-            return text or default[2:]
-        if name not in environ:
+            return data
+        elif default is None and name not in environ:
             complain(path, f"the environment has no variable {name}", f"give a default: ${{{name}:-...}}")
-        return text
-
-    return _REFERENCE.sub(value, data)
+            return data
+        else:
+            # as in a shell, :- stands in for an empty variable too
+            result += environ.get(name, "") or (default or "")[2:]
+    return result + data[end:]

@@ -115,23 +115,24 @@ def _load(document: Document, file: str, path: Path | None, base: Path, environ:
 
     def result(config: Config | None) -> Loaded:
         diagnostics.sort(key=lambda d: (d.line, d.column))
-        if config is None or any(d.severity == "error" for d in diagnostics):
-            raise ConfigurationError(diagnostics)
+        # beside an error a warning may only be its consequence: of a pool whose name is misspelt in a route
+        # it would be said that no route uses it
+        errors = [d for d in diagnostics if d.severity == "error"]
+        if config is None or errors:
+            raise ConfigurationError(errors)
         return Loaded(config, positions, path, base, tuple(diagnostics))
 
     data = document.data
     if not isinstance(data, dict):
         add(Finding((), "the document is not a table of keys", "begin with listeners:"))
         return result(None)
-    if environ is not None:
-        data = substitute(data, environ, lambda at, sentence, hint: add(Finding(at, sentence, hint)))
     wrong = list(unusable(data))
+    if environ is not None:
+        data = substitute(data, environ, lambda at, sentence, hint: wrong.append(Finding(at, sentence, hint)))
     config, cut, findings = validate(Cut(data).without(found.path for found in wrong), positions)
     for found in (*wrong, *findings):
         add(found)
     if config is not None:
         for found in check(config, lambda at: positions.written(cut.written(at))):
-            # what is only odd may be so because the rest was cut out
-            if found.severity == "error" or not (wrong or findings):
-                add(found._replace(path=cut.written(found.path)))
+            add(found._replace(path=cut.written(found.path)))
     return result(config)

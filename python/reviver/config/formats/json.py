@@ -1,6 +1,7 @@
 """JSON: values by the standard library, places by tree-sitter."""
 
 import json
+import re
 from typing import Any, NoReturn
 
 import tree_sitter_json
@@ -13,8 +14,19 @@ from reviver.config.positions import KeyPath, Mark
 __all__ = ["parse_json"]
 
 
+_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity')
+
+
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
+
+
+def _place_of_constant(text: str) -> Mark:
+    for found in _STRING_OR_CONSTANT.finditer(text):
+        if not found[0].startswith('"'):
+            before = text[: found.start()]
+            return Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    return Mark(1, 1)
 
 
 def parse_json(text: str) -> Document:
@@ -27,7 +39,7 @@ def parse_json(text: str) -> Document:
     except RecursionError:
         raise too_deep(Mark(1, 1)) from None
     except ValueError as error:
-        raise TextError(Mark(1, 1), f"JSON: {error}") from None
+        raise TextError(_place_of_constant(text), f"JSON: {error}") from None
     raw = text.encode()
     root = Parser(Language(tree_sitter_json.language())).parse(raw).root_node
     builder = _Builder(Columns(raw))
