@@ -108,16 +108,17 @@ def test_no_retry_after_the_answer_began() -> None:
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         exchange.close()
 
-    with Origin("bad", half) as bad, Origin("good") as good:
-        with (
-            Proxy(reverse([bad.address, {"address": good.address, "backup": True}])) as proxy,
-            Client(proxy.port) as client,
-        ):
-            client.request()
-            response = client.head()
-            assert response.status == 200
-            client.expect_broken_off(response)
-            assert not good.requests
+    with (
+        Origin("bad", half) as bad,
+        Origin("good") as good,
+        Proxy(reverse([bad.address, {"address": good.address, "backup": True}])) as proxy,
+        Client(proxy.port) as client,
+    ):
+        client.request()
+        response = client.head()
+        assert response.status == 200
+        client.expect_broken_off(response)
+        assert not good.requests
 
 
 @pytest.mark.parametrize(
