@@ -2,16 +2,14 @@
 //!
 //! `%h %l %u %t "%r" %>s %b` and for combined `"%{Referer}i" "%{User-agent}i"`.
 
-use std::io::Write;
-
 use super::super::clock::Clock;
 use super::super::wire::Line;
 use super::values::{self, number};
 use super::{Format, escape};
 
 pub(super) fn common(format: &Format, line: &Line<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
-    // writing to a vector does not fail
-    let _ = write!(out, "{} - ", line.client);
+    values::ip(line.client, out);
+    out.extend_from_slice(b" - ");
     match line.user {
         // Apache's own way to tell an empty name from none
         Some(b"") => out.extend_from_slice(b"\"\""),

@@ -53,8 +53,8 @@ fn hex(prefix: &[u8], byte: u8, digits: &[u8; 16], out: &mut Vec<u8>) {
 
 /// Appends a JSON string. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn json(text: &[u8], out: &mut Vec<u8>) {
-    let plain = |b: &u8| matches!(b, b' '..=b'~') && *b != b'"' && *b != b'\\';
-    if text.iter().all(plain) {
+    if is_plain(text) {
+        out.reserve(text.len() + 2);
         out.push(b'"');
         out.extend_from_slice(text);
         out.push(b'"');
@@ -63,6 +63,12 @@ pub(super) fn json(text: &[u8], out: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(text);
     // writing to a vector does not fail
     let _ = serde::Serialize::serialize(&*text, &mut Serializer::with_formatter(&mut *out, TerminalSafe));
+}
+
+/// Whether a JSON string holds the bytes as they are. No early exit: most texts are plain, and without it
+/// the compiler looks at many bytes at a time.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().fold(true, |plain, &b| plain & (b' '..=b'~').contains(&b) & (b != b'"') & (b != b'\\'))
 }
 
 /// Also escapes what JSON allows and terminals obey: DEL, the C1 controls, line and direction marks.

@@ -1,23 +1,19 @@
 //! One JSON object a line.
 
-use std::io::Write;
-
 use super::super::clock::Clock;
 use super::super::wire::{Line, Side};
-use super::values::{Key, Value, millis, number};
+use super::values::{Key, Value, ip, millis, number, socket};
 use super::{Format, escape};
 
 pub(super) fn write(format: &Format, line: &Line<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     // masked text on its way to be escaped; allocates only where there is such text
     let mut scratch = Vec::new();
-    let mut before = b'{';
+    let start = out.len();
     for &key in Key::ALL {
         let value = key.value(line);
         if matches!(value, Value::Fields(side) if format.names(side).is_empty()) {
             continue;
         }
-        out.push(before);
-        before = b',';
         out.extend_from_slice(key.json());
         scratch.clear();
         match value {
@@ -31,21 +27,25 @@ pub(super) fn write(format: &Format, line: &Line<'_>, clock: &mut Clock, out: &m
                 format.redact.url(url, &mut scratch);
                 escape::json(&scratch, out);
             }
-            // writing to a vector does not fail
-            Value::Ip(ip) => drop(write!(out, "\"{ip}\"")),
-            Value::Socket(address) => drop(write!(out, "\"{address}\"")),
+            Value::Ip(address) => quoted(out, |out| ip(address, out)),
+            Value::Socket(address) => quoted(out, |out| socket(address, out)),
             Value::Number(n) => number(n, out),
             Value::Bool(bool) => out.extend_from_slice(if bool { b"true" } else { b"false" }),
             Value::Micros(t) => millis(t, out),
-            Value::Time(ms) => {
-                out.push(b'"');
-                clock.rfc3339(ms, out);
-                out.push(b'"');
-            }
+            Value::Time(ms) => quoted(out, |out| clock.rfc3339(ms, out)),
             Value::Fields(side) => fields(format, line, side, &mut scratch, out),
         }
     }
+    // the first key's comma
+    out[start] = b'{';
     out.push(b'}');
+}
+
+/// What `write` appends needs no escaping.
+fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'"');
+    write(out);
+    out.push(b'"');
 }
 
 fn fields(format: &Format, line: &Line<'_>, side: Side, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {

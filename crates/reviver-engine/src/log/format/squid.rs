@@ -36,8 +36,11 @@ pub(super) fn write(format: &Format, line: &Line<'_>, out: &mut Vec<u8>) {
     out.push(b' ');
     escape::percent(line.user.filter(|u| !u.is_empty()).unwrap_or(b"-"), out);
     match line.upstream {
-        Some(address) if line.pool.is_some() => drop(write!(out, " ROUNDROBIN_PARENT/{} ", address.ip())),
-        Some(address) => drop(write!(out, " HIER_DIRECT/{} ", address.ip())),
+        Some(address) => {
+            out.extend_from_slice(if line.pool.is_some() { b" ROUNDROBIN_PARENT/" } else { b" HIER_DIRECT/" });
+            values::ip(address.ip(), out);
+            out.push(b' ');
+        }
         None => out.extend_from_slice(b" HIER_NONE/- "),
     }
     let media = line.content_type.and_then(|t| t.split(|b| *b == b';').next()).map(<[u8]>::trim_ascii);

@@ -1,11 +1,9 @@
 //! Templates: text with `{names}` of values, `{request_headers.NAME}` and `{response_headers.NAME}`;
 //! `{{` and `}}` are literal braces.
 
-use std::io::Write;
-
 use super::super::clock::Clock;
 use super::super::wire::{Line, Side};
-use super::values::{Key, Value, millis, number};
+use super::values::{Key, Value, ip, millis, number, socket};
 use super::{Format, escape};
 
 #[derive(Debug)]
@@ -110,9 +108,8 @@ fn value(
             format.redact.url(url, scratch);
             escape::apache(scratch, out);
         }
-        // writing to a vector does not fail
-        Value::Ip(ip) => drop(write!(out, "{ip}")),
-        Value::Socket(address) => drop(write!(out, "{address}")),
+        Value::Ip(address) => ip(address, out),
+        Value::Socket(address) => socket(address, out),
         Value::Number(n) => number(n, out),
         Value::Bool(bool) => out.extend_from_slice(if bool { b"true" } else { b"false" }),
         Value::Micros(t) => millis(t, out),

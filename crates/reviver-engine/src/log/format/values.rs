@@ -1,5 +1,7 @@
 //! The values of a record by name: one table for JSON keys and template names.
 
+use std::io::Write;
+
 use reviver_flow::{Ending, Via};
 use reviver_http::{Scheme, TargetForm, Version};
 
@@ -41,10 +43,10 @@ macro_rules! keys {
                 }
             }
 
-            /// The key as JSON has it before its value.
+            /// The key as JSON has it between two values.
             pub(super) fn json(self) -> &'static [u8] {
                 match self {
-                    $(Key::$variant => concat!("\"", $name, "\":").as_bytes(),)+
+                    $(Key::$variant => concat!(",\"", $name, "\":").as_bytes(),)+
                 }
             }
         }
@@ -222,4 +224,28 @@ pub(super) fn millis(micros: u64, out: &mut Vec<u8>) {
     number(micros / 1000, out);
     out.push(b'.');
     super::super::clock::digits3(micros % 1000, out);
+}
+
+/// Appends an address; the common IPv4 without the formatting machinery.
+pub(super) fn ip(address: std::net::IpAddr, out: &mut Vec<u8>) {
+    let std::net::IpAddr::V4(v4) = address else {
+        // writing to a vector does not fail
+        return drop(write!(out, "{address}"));
+    };
+    for (index, octet) in v4.octets().into_iter().enumerate() {
+        if index > 0 {
+            out.push(b'.');
+        }
+        number(octet.into(), out);
+    }
+}
+
+/// Appends `address:port`, IPv6 addresses in brackets.
+pub(super) fn socket(address: std::net::SocketAddr, out: &mut Vec<u8>) {
+    if address.is_ipv6() {
+        return drop(write!(out, "{address}"));
+    }
+    ip(address.ip(), out);
+    out.push(b':');
+    number(address.port().into(), out);
 }
