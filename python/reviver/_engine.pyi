@@ -1,6 +1,7 @@
 """The native data plane. Only `reviver.control` and `reviver.hooks` import it."""
 
-from typing import final
+from collections.abc import Callable
+from typing import Self, final
 
 class EngineError(Exception):
     """The engine could not do what was asked; the text is one line for a person."""
@@ -16,6 +17,9 @@ def fingerprint() -> str:
 
 def phases() -> str:
     """The phase table as JSON: name, side, verdicts, sentence."""
+
+def reasons() -> str:
+    """The table of reasons as JSON: name, status, fault, proxy_status, sentence."""
 
 def explain(plan: str, request: str) -> str:
     """Decides one request by a plan, without sending anything.
@@ -33,9 +37,15 @@ def demo_origins(names: list[str]) -> list[str]:
 class Engine:
     """The worker threads and their sockets. All methods are quick unless said otherwise."""
 
-    def __init__(self, plan: str, inherited: list[tuple[str, int]] | None = None) -> None:
-        """Builds the first snapshot and binds all listeners; `inherited` maps `address:port` to a listening
-        socket's file descriptor (socket activation). Raises PlanError, or EngineError naming the address
+    def __new__(
+        cls,
+        plan: str,
+        check_password: Callable[[str, bytes], bool],
+        inherited: list[tuple[str, int]] | None = None,
+    ) -> Self:
+        """Builds the first snapshot and binds all listeners. `check_password(hash, password)` is called from
+        threads that may block, never on a worker's own; its answers are remembered. `inherited` maps
+        `address:port` to a listening socket's file descriptor (socket activation). Raises PlanError, or EngineError naming the address
         that could not be bound or the log that could not be opened."""
 
     def start(self) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,7 +45,12 @@ class FakeModule:
         self.explained.append(json.loads(request))
         return json.dumps(self.explanation)
 
-    def Engine(self, plan: str, inherited: list[tuple[str, int]] | None = None) -> "FakeEngine":
+    def Engine(
+        self,
+        plan: str,
+        check_password: Callable[[str, bytes], bool],
+        inherited: list[tuple[str, int]] | None = None,
+    ) -> "FakeEngine":
         if self.refuse_bind is not None:
             raise EngineError(self.refuse_bind)
         engine = FakeEngine(self, json.loads(plan), inherited or [])

@@ -7,6 +7,7 @@ from typing import Any
 
 from reviver import _engine
 from reviver.control.compiled import Compiled
+from reviver.control.passwords import check_password
 from reviver.errors import OperationError
 
 
@@ -50,7 +51,7 @@ class DataPlane:
 
     def __init__(self, compiled: Compiled, inherited: Sequence[tuple[str, int]] = ()) -> None:
         with _translated():
-            self._engine = _engine.Engine(compiled.document, list(inherited))
+            self._engine = _engine.Engine(compiled.document, check_password, list(inherited))
 
     def start(self) -> None:
         """Starts the workers: from here on connections are served."""

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from reviver import __version__
-from reviver.control import paths, privileges, server
+from reviver.control import passwords, paths, privileges, server
 from reviver.control.activation import inherited
 from reviver.control.compiled import compile_loaded
 from reviver.control.notify import Notifier
 from reviver.control.proxy import Proxy, Reloaded, Source
 from reviver.control.settings import Settings
-from reviver.control.watch import changes
+from reviver.control.watch import changes, signature
 from reviver.errors import ConfigurationError, ReviverError
 
 WARNINGS_EVERY = 1.0
@@ -92,6 +92,7 @@ def _load_what_comes_later() -> None:
     for name in LATER:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    passwords.load()
 
 
 class _Service:
@@ -104,6 +105,7 @@ class _Service:
         self._path = path
         self._notifier = notifier
         self._watch = watch
+        self._seen = signature(proxy.files) if watch else {}
         self._on_ready = on_ready
         self._ending = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -223,7 +225,7 @@ class _Service:
             _report_failure(error)
 
     async def _follow_files(self) -> None:
-        async for _ in changes(lambda: self._proxy.files, self._ending):
+        async for _ in changes(lambda: self._proxy.files, self._seen, self._ending):
             await self._reload_reported("files have changed")
 
     # ---- the rest

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
+LOOK_EVERY_MS = 2000
+"""How often the files are looked at without an event: some file systems tell of none."""
+
 Signature = dict[Path, tuple[int, int, int] | None]
 
 
@@ -20,19 +23,25 @@ def signature(files: Iterable[Path]) -> Signature:
     return found
 
 
-async def changes(files: Callable[[], Iterable[Path]], stop: asyncio.Event) -> AsyncIterator[None]:
-    """Yields after each change, until `stop` is set. `files` is asked anew after each, since a reload may add some.
+async def changes(files: Callable[[], Iterable[Path]], seen: Signature, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Yields after each change from the state `seen`, until `stop` is set.
 
-    Folders are watched rather than files: editors and configuration management replace a file (or a link to its
-    folder) instead of writing into it.
+    `files` is asked anew after each change, since a reload may add some. Folders are watched rather than files:
+    editors and configuration management replace a file (or a link to its folder) instead of writing into it.
     """
     from watchfiles import awatch
 
-    seen = signature(files())
     while not stop.is_set():
         folders = sorted({str(path.parent) for path in seen if path.parent.is_dir()})
-        again = False
-        async for _ in awatch(*folders, recursive=False, watch_filter=None, stop_event=stop):
+        events = awatch(
+            *folders,
+            recursive=False,
+            watch_filter=None,
+            stop_event=stop,
+            rust_timeout=LOOK_EVERY_MS,
+            yield_on_timeout=True,
+        )
+        async for _ in events:
             now = signature(seen)
             if now == seen:
                 continue
@@ -40,7 +49,5 @@ async def changes(files: Callable[[], Iterable[Path]], stop: asyncio.Event) -> A
             yield
             wanted = signature(files())
             if wanted.keys() != seen.keys():
-                seen, again = wanted, True
+                seen = wanted
                 break
-        if not again:
-            return
