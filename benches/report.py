@@ -47,7 +47,7 @@ class Report:
         machine, settings = self.machine, self.settings
         lines = [
             f"- Date: {self.day.isoformat()}",
-            f"- Command: `{self.command}`: {settings.rounds} rounds of {settings.seconds:g} s",
+            f"- Command: `{self.command}` (rounds: {settings.rounds}, seconds each: {settings.seconds:g})",
             f"- Machine: {machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB; "
             f"{machine.system}, {machine.kernel}",
         ]
@@ -139,8 +139,7 @@ METHOD = """## Method
   thread for each proxy, upstream connections kept, no cache, no access log for the peers. Reviver logs every request to
   a file, as it would in use.
 - All proxies of a scenario run at the same time and are measured in turn, round after round, so that what disturbs the
-  machine disturbs all. Tables show the median of the rounds, and from the least to the most for the figure
-  that counts.
+  machine disturbs all. Tables show the median of the rounds, and the range for the figure that counts.
 - CPU time is the scheduler's own account of run time (`schedstat`), user and system, of all processes and threads of
   the proxy over the requests served while it was loaded. Where the core is not full (*core busy*), a proxy handles
   fewer requests at each wake-up and needs more for each.
@@ -148,5 +147,5 @@ METHOD = """## Method
 - Small answers are asked for by wrk. Larger ones, tunnels and idle connections by `benches/loadgen`, which leaves
   bodies in the kernel, since a generator that copies them would be what is measured. The origin is `loadgen` too: it
   answers from memory.
-- The *bare relay* copies bytes between two sockets and knows no HTTP: what a proxy built on sockets can come near to,
-  but not reach."""
+- The *bare relay* copies bytes between two sockets and knows no HTTP. With small answers it is the floor that a proxy
+  can come near to; large ones cost less than that where a proxy moves them inside the kernel (`splice`)."""

@@ -249,13 +249,13 @@ SCENARIOS: tuple[Scenario, ...] = (
     Rate("forward-1m", "Forward, 1 MiB", Requests(FORWARD, MIB, 16), f"Absolute-form requests, 16 {KEPT}."),
     Rate(
         "reverse-churn",
-        "Reverse, new connection for each request",
+        "Reverse, new connections",
         Requests(REVERSE, KIB, 64, close=True),
         "1 KiB, 64 clients at a time, each request on a new connection with `Connection: close`; upstream kept.",
     ),
     Rate(
         "forward-churn",
-        "Forward, new connection for each request",
+        "Forward, new connections",
         Requests(FORWARD, KIB, 64, close=True),
         "The same with absolute-form requests.",
     ),

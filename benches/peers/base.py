@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,10 +57,12 @@ class Peer(ABC):
         self.path = toolbox.programs[self.program]
 
     def version(self) -> str:
-        """The first line that names a version, as the program says it."""
+        """The version as the program tells it."""
         done = run([str(self.path), *self.version_arguments], {"PATH": "/usr/bin:/bin", **self.environment})
-        lines = (done.stdout + done.stderr).splitlines()
-        return next((line.strip() for line in lines if any(letter.isdigit() for letter in line)), "unknown")
+        # some name themselves by their path, which may hold the version of something else
+        said = (done.stdout + done.stderr).replace(str(self.path), "")
+        found = re.search(r"\d+\.\d+(\.\d+)*", said)
+        return found[0] if found else "unknown"
 
     @abstractmethod
     def prepare(self, folder: Path, port: int, origin: Origin) -> Launch:

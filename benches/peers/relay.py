@@ -8,7 +8,7 @@ from benches.peers.base import Launch, Mode, Origin, Peer
 
 
 class Relay(Peer):
-    """Two reads and two writes a request and nothing else: what a proxy built on sockets comes near to."""
+    """Two reads and two writes a request and nothing else: what a proxy can come near to with small answers."""
 
     name = "bare relay"
     program = "loadgen"

@@ -44,3 +44,12 @@ def test_envoys_configuration_is_json(toolbox: Toolbox, tmp_path: Path) -> None:
     kind(toolbox).prepare(tmp_path, 18110, ORIGIN)
     resources = json.loads((tmp_path / "envoy.json").read_text())["static_resources"]
     assert [listener["name"] for listener in resources["listeners"]] == ["reverse", "forward"]
+
+
+def test_a_version_is_told_without_the_path_of_the_program(tmp_path: Path) -> None:
+    program = tmp_path / "python3.11" / "envoy"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$0  version: 9e55809/1.40.0/Clean/RELEASE"\n')
+    program.chmod(0o755)
+    kind = next(kind for kind in PEERS if kind.name == "Envoy")
+    assert kind(Toolbox(tmp_path, {"envoy": program})).version() == "1.40.0"
