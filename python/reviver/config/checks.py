@@ -15,7 +15,7 @@ from reviver.config.positions import KeyPath, path_text
 
 __all__ = ["check", "is_loopback"]
 
-_PAIRED = 300
+_PAIRED = 100
 """How many routes are compared with each that follows."""
 
 Written = Callable[[KeyPath], bool]
@@ -119,7 +119,24 @@ def _routes(reverse: Reverse, written: Written) -> Iterator[Finding]:
             yield Finding((*path, "name"), f"another route is called {name} already", "names of routes are unique")
         names.setdefault(name, index)
         yield from _action(route, path, reverse, written)
+        headers = route.headers
+        for keys, fields in (
+            (("match", "header"), route.match.header),
+            (("respond", "headers"), route.respond.headers if route.respond else {}),
+            (("headers", "request", "set"), headers.request.set),
+            (("headers", "response", "set"), headers.response.set),
+        ):
+            yield from _same_fields((*path, *keys), fields)
     yield from _unreached(reverse.routes)
+
+
+def _same_fields(path: KeyPath, fields: Iterable[str]) -> Iterator[Finding]:
+    """Fields of one name, which is compared without case (RFC 9110, section 5.1)."""
+    seen: dict[str, str] = {}
+    for name in fields:
+        if name.lower() in seen:
+            yield Finding((*path, name), f"is the same field as {seen[name.lower()]}", "keep one of them", at_key=True)
+        seen.setdefault(name.lower(), name)
 
 
 def _unreached(routes: tuple[Route, ...]) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ def covers(wide: Match, narrow: Match) -> bool:
         and _any_covers(wide.path, narrow.path, _path)
         and _any_covers(wide.method, narrow.method, str.__eq__)
         and _any_covers(wide.client, narrow.client, _network)
-        and _fields(wide.header, narrow.header)
+        and _fields(_lower(wide.header), _lower(narrow.header))
         and _fields(wide.query, narrow.query)
         and _fields(wide.cookie, narrow.cookie)
     )
@@ -49,3 +49,8 @@ def _network(wide: str, narrow: str) -> bool:
 
 def _fields(wide: Mapping[str, str], narrow: Mapping[str, str]) -> bool:
     return all(name in narrow and (pattern in ("*", narrow[name])) for name, pattern in wide.items())
+
+
+def _lower(fields: Mapping[str, str]) -> dict[str, str]:
+    """Names of header fields are compared without case (RFC 9110, section 5.1)."""
+    return {name.lower(): pattern for name, pattern in fields.items()}
