@@ -93,7 +93,31 @@ class FakeEngine:
         return self.epoch
 
     def status(self) -> str:
-        return json.dumps({"epoch": self.epoch, "connections": 3, "listeners": [{"name": "web", "requests": 7}]})
+        group = {
+            "requests": 7,
+            "status": {"2xx": 6, "5xx": 1},
+            "failures": {"connection_refused": 1},
+            "bytes_in": 700,
+            "bytes_out": 7 * 1024 * 1024,
+            "latency_ms": {"count": 7, "p50": 0.25, "p99": 3.5},
+        }
+        return json.dumps(
+            {
+                "epoch": self.epoch,
+                "retiring": [],
+                "uptime_seconds": 3725.5,
+                "workers": self.plan["workers"],
+                "panics": 0,
+                "listeners": [
+                    {"name": item["name"], "role": item["role"], "bind": item["bind"], "connections": 3}
+                    for item in self.plan["listeners"]
+                ],
+                "routes": ["all"],
+                "pools": [{"name": "a", "servers": ["127.0.0.1:1"]}],
+                "metrics": {"total": group, "listeners": {"web": group}, "routes": {}, "servers": {}},
+                "logs": [],
+            }
+        )
 
     def reopen_logs(self) -> None:
         self._called("reopen_logs")

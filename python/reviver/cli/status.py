@@ -32,30 +32,82 @@ def command(config: Path | None, socket: Path | None, as_json: bool) -> int:
 
 
 def _show(status: dict[str, Any]) -> None:
-    """One line for each plain value, one table for each list; what the engine adds later shows by itself."""
-    tables = {name: rows for name, rows in status.items() if _is_table(rows)}
-    for name, value in status.items():
-        if name not in tables and value is not None and value != []:
-            click.echo(f"{name}: {_text(value)}")
-    for name, rows in tables.items():
-        columns = list(dict.fromkeys(key for row in rows for key in row))
+    doing = "is draining" if status["draining"] else "serves"
+    click.echo(f"reviver {status['version']} {doing} {status['configuration']}, process {status['pid']}")
+    user = f", as {status['user']}" if status["user"] else ""
+    workers = f"{status['workers']} worker{'s' if status['workers'] != 1 else ''}"
+    click.echo(f"up {_duration(status['uptime_seconds'])}, epoch {status['epoch']}, {workers}{user}")
+    click.echo(f"control socket {status['control']}")
+    if status["retiring"]:
+        click.echo(f"flows still keep to epoch {', '.join(map(str, status['retiring']))}")
+    if status["panics"]:
+        click.echo(f"requests that ended in an internal error: {status['panics']}")
+    reload = status["last_reload"]
+    if reload and not reload["ok"]:
+        click.echo(f"the reload at {reload['at']} failed; the earlier configuration goes on")
+
+    metrics = status["metrics"]
+    _table(
+        ("listener", "role", "bind", "open", *COUNTS),
+        [
+            [
+                item["name"],
+                item["role"],
+                " ".join(item["bind"]),
+                item["connections"],
+                *_counts(metrics["listeners"].get(item["name"])),
+            ]
+            for item in status["listeners"]
+        ],
+    )
+    _table(("route", *COUNTS), [[name, *_counts(metrics["routes"].get(name))] for name in status["routes"]])
+    servers = [f"{pool['name']}/{server}" for pool in status["pools"] for server in pool["servers"]]
+    _table(("server", *COUNTS), [[name, *_counts(metrics["servers"].get(name))] for name in servers])
+    failures = sorted(metrics["total"]["failures"].items(), key=lambda item: (-item[1], item[0]))
+    _table(("failure", "flows"), [list(failure) for failure in failures])
+    logs = status["logs"]
+    columns = ("to", "format", "written", "dropped", "failing")
+    _table(("log", *columns[1:]), [[log[column] for column in columns] for log in logs])
+
+
+COUNTS = ("requests", "2xx", "3xx", "4xx", "5xx", "p50 ms", "p99 ms", "in", "out")
+
+
+def _counts(group: dict[str, Any] | None) -> list[str]:
+    """The cells of COUNTS for a listener, route or server; empty where it has seen nothing yet."""
+    if group is None:
+        return [""] * len(COUNTS)
+    latency = group["latency_ms"]
+    return [
+        str(group["requests"]),
+        *(str(group["status"].get(status_class, "")) for status_class in ("2xx", "3xx", "4xx", "5xx")),
+        *(f"{latency[quantile]:.2f}" if latency["count"] else "" for quantile in ("p50", "p99")),
+        _size(group["bytes_in"]),
+        _size(group["bytes_out"]),
+    ]
+
+
+def _table(columns: tuple[str, ...], rows: list[list[Any]]) -> None:
+    if rows:
         click.echo()
-        print_table(columns, [[_text(row.get(column)) for column in columns] for row in rows], title=name)
+        print_table(columns, rows)
 
 
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+def _size(count: float) -> str:
+    """Bytes with a unit that keeps the number short."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.3f}".rstrip("0").rstrip(".")
-    if isinstance(value, list):
-        return ", ".join(map(_text, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
-    return str(value)
+def _duration(seconds: float) -> str:
+    """The two largest units."""
+    left = int(seconds)
+    parts: list[str] = []
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])

@@ -87,7 +87,6 @@ class Proxy:
     def start(self) -> None:
         """Serves from here on."""
         self._plane.start()
-        self._epoch = int(self._plane.status().get("epoch", 1))
 
     def reload(self) -> Reloaded:
         """Loads, compiles and swaps in the configuration as it is now.

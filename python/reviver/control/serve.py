@@ -191,12 +191,8 @@ class _Service:
             waited += PROGRESS_EVERY
         return {"complete": self._complete}
 
-    def _connections(self) -> int | None:
-        try:
-            value = self._proxy.status().get("connections")
-        except ReviverError:
-            return None
-        return value if isinstance(value, int) else None
+    def _connections(self) -> int:
+        return sum(listener["connections"] for listener in self._proxy.status()["listeners"])
 
     # ---- reloading
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reviver.control import watch
 from reviver.control.watch import changes, signature
 
 PATIENCE = 30
@@ -14,7 +15,7 @@ PATIENCE = 30
 def _notices(files: list[Path], change: Callable[[], object]) -> bool:
     """Whether a change made after the state was taken is noticed."""
 
-    async def watch() -> bool:
+    async def noticing() -> bool:
         stop = asyncio.Event()
         seen = signature(files)
         change()
@@ -23,7 +24,12 @@ def _notices(files: list[Path], change: Callable[[], object]) -> bool:
             return True
         return False
 
-    return asyncio.run(asyncio.wait_for(watch(), PATIENCE))
+    return asyncio.run(asyncio.wait_for(noticing(), PATIENCE))
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_EVERY_MS", 50)
 
 
 @pytest.fixture
@@ -64,7 +70,7 @@ def test_a_link_to_a_folder_that_is_turned(tmp_path: Path) -> None:
 
 
 def test_another_file_in_the_folder_is_nobodys_business(file: Path) -> None:
-    async def watch() -> int:
+    async def noticing() -> int:
         stop = asyncio.Event()
         count = 0
         (file.parent / "other").touch()
@@ -82,4 +88,4 @@ def test_another_file_in_the_folder_is_nobodys_business(file: Path) -> None:
             stop.set()
         return count
 
-    assert asyncio.run(asyncio.wait_for(watch(), PATIENCE)) == 1
+    assert asyncio.run(asyncio.wait_for(noticing(), PATIENCE)) == 1
