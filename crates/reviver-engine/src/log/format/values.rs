@@ -249,3 +249,17 @@ pub(super) fn socket(address: std::net::SocketAddr, out: &mut Vec<u8>) {
     out.push(b':');
     number(address.port().into(), out);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_each_value_in_order() {
+        let page = include_str!("../../../../../docs/logs.md");
+        let table = page.split_once("| key |").unwrap().1.split("\n\n").next().unwrap();
+        let rows = table.lines().skip(2).filter_map(|row| row.strip_prefix("| `")?.split_once('`'));
+        let documented: Vec<&str> = rows.map(|(name, _)| name).collect();
+        assert_eq!(documented, Key::ALL.iter().map(|key| key.name()).collect::<Vec<_>>());
+    }
+}
