@@ -8,7 +8,7 @@ __all__ = ["parse_htpasswd"]
 
 # bcrypt, Apache's MD5, SHA-1, and the hashes of crypt(3): MD5, SHA-256, SHA-512
 _HASH = re.compile(
-    r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}"
+    r"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}"
     r"|\$(?:apr1|1)\$[^$:]{0,8}\$[./A-Za-z0-9]{22}"
     r"|\{SHA\}[A-Za-z0-9+/]{27}="
     r"|\$5\$(?:rounds=[0-9]+\$)?[^$:]{0,16}\$[./A-Za-z0-9]{43}"

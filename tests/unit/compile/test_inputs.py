@@ -73,7 +73,17 @@ def test_known_hashes(hashed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["ann", ":x", "ann:", "ann:secret", "ann:$2y$05$short", f"ann:{BCRYPT}:extra", "ann:{SSHA}eA=="]
+    "line",
+    [
+        "ann",
+        ":x",
+        "ann:",
+        "ann:secret",
+        "ann:$2y$05$short",
+        "ann:$2y$99$" + "x" * 53,
+        f"ann:{BCRYPT}:extra",
+        "ann:{SSHA}eA==",
+    ],
 )
 def test_a_malformed_line_is_named_by_its_number_and_not_shown(line: str) -> None:
     users, diagnostics = parse_htpasswd(f"# head\n{line}\n", "users")

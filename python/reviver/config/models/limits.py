@@ -18,7 +18,7 @@ class Limits(Section):
     head: Annotated[Size, within(Size(_KIB), Size(1024 * _KIB))] = Field(
         default=Size(32 * _KIB), description="A whole request head, start line included (431)."
     )
-    fields: Count = Field(default=100, ge=1, le=1000, description="Fields in a head or in a trailer section (431).")
+    fields: Count = Field(default=100, ge=1, le=256, description="Fields in a head or in a trailer section (431).")
     target: Annotated[Size, within(Size(64), Size(1024 * _KIB))] = Field(
         default=Size(8 * _KIB), description="The request target: path and query, or the URL (414)."
     )
