@@ -69,17 +69,9 @@ if [ -z "$python" ]; then
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || debian python3-venv
 
-stamp=.venv/.setup-$level
-state=$({ "$python" -VV; cat pyproject.toml tools/setup.sh; } | sha256sum | cut -d' ' -f1)
-if [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null; then
-    [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && exit 0
-else
-    say "making .venv with $("$python" --version)"
-    "$python" -m venv --clear .venv
-fi
-
 # The lists stand in pyproject.toml alone; reading them here asks for no recent pip.
-.venv/bin/python - "$level" >.venv/requirements.txt <<'PYTHON'
+requirements() {
+    "$python" - "$1" <<'PYTHON'
 import sys
 import tomllib
 
@@ -97,6 +89,22 @@ def expand(group):
 
 print(*project["project"]["dependencies"], *expand(sys.argv[1]), sep="\n")
 PYTHON
+}
+
+version=$("$python" -VV)
+fingerprint() { { echo "$version"; requirements "$1"; } | sha256sum | cut -d' ' -f1; }
+
+# What `dev` has installed is enough for `build`.
+if [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null; then
+    for done in dev "$level"; do
+        [ "$(cat ".venv/.setup-$done" 2>/dev/null)" = "$(fingerprint "$done")" ] && exit 0
+    done
+else
+    say "making .venv with ${version%%$'\n'*}"
+    "$python" -m venv --clear .venv
+fi
+
+requirements "$level" >.venv/requirements.txt
 say "installing the Python packages of group '$level' into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt >&2
-echo "$state" >"$stamp"
+fingerprint "$level" >".venv/.setup-$level"

@@ -129,18 +129,21 @@ def _socks(scene: Scene) -> str:
     """SOCKS5 without authentication, the name resolved by the proxy (RFC 1928)."""
     port = int(scene.origins[2].rpartition(":")[2])
     name = b"localhost"
-    with _connect(scene.office) as connection, connection.makefile("rb") as answers:
-        connection.sendall(b"\x05\x01\x00")
-        if answers.read(2) != b"\x05\x00":
+    with _connect(scene.office) as tunnel:
+        tunnel.sendall(b"\x05\x01\x00")
+        if tunnel.recv(2, socket.MSG_WAITALL) != b"\x05\x00":
             return "the greeting was refused"
-        connection.sendall(b"\x05\x01\x00\x03" + bytes([len(name)]) + name + port.to_bytes(2, "big"))
-        reply = answers.read(4)
+        tunnel.sendall(b"\x05\x01\x00\x03" + bytes([len(name)]) + name + port.to_bytes(2, "big"))
+        reply = tunnel.recv(4, socket.MSG_WAITALL)
         if reply[1:2] != b"\x00":
             return f"refused with reply {reply[1:2].hex()}"
-        answers.read({1: 4, 4: 16}.get(reply[3], 0) + 2)
-        connection.sendall(b"GET /socks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        text = answers.read().decode(errors="replace")
-    return f"{_status_line(text)} by {_who(scene, text)}"
+        # The bound address, which ends the reply: 4 or 16 bytes, and a port.
+        tunnel.recv({1: 4, 4: 16}.get(reply[3], 0) + 2, socket.MSG_WAITALL)
+        connection = http.client.HTTPConnection("localhost", port)
+        connection.sock = tunnel
+        connection.request("GET", "/socks")
+        response = connection.getresponse()
+        return f"{response.status} by {_who(scene, response.read().decode(errors='replace'))}"
 
 
 def _refused_port(scene: Scene) -> str:
