@@ -37,7 +37,8 @@ def command(config: Path | None, as_json: bool) -> int:
         else:
             diagnostics(error.diagnostics)
             errors = sum(item.severity == "error" for item in error.diagnostics)
-            note(f"{errors} error{'s' if errors != 1 else ''}")
+            if errors > 1:
+                note(f"{errors} errors")
         return 2
     warnings = compiled.loaded.warnings
     summary = _summary(compiled.plan)

@@ -2,12 +2,15 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reviver.cli.options import configuration, json_option, load
 from reviver.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from reviver.compile import Plan
 
 
 def _header(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -60,11 +63,11 @@ def command(
     if as_json:
         print_json(answer)
     else:
-        _show(answer)
+        _show(answer, compiled.plan)
     return 0
 
 
-def _show(answer: dict[str, Any]) -> None:
+def _show(answer: dict[str, Any], plan: "Plan") -> None:
     click.echo(f"{answer['method']} on listener {answer['listener']} ({answer['role']}), from {answer['client']}\n")
     columns = ("phase", "verdict", "reason", "at", "detail")
     print_table(columns, [[step[column] for column in columns] for step in answer["steps"]])
@@ -72,19 +75,19 @@ def _show(answer: dict[str, Any]) -> None:
         click.echo("\npassed over:")
         reasons = ("route", "at", "condition")
         print_table(reasons, [[route[reason] for reason in reasons] for route in answer["passed_over"]])
-    click.echo(f"\n{_verdict(answer)}")
+    click.echo(f"\n{_verdict(answer, plan)}")
     if answer["upstream_request"]:
         click.echo("\nthe upstream would see:")
         for line in answer["upstream_request"].splitlines():
             click.echo(f"  {line}".rstrip())
 
 
-def _verdict(answer: dict[str, Any]) -> str:
+def _verdict(answer: dict[str, Any], plan: "Plan") -> str:
     """What would become of the request, by which rule, on one line."""
     servers = ", ".join(answer["servers"])
     pool = f"pool {answer['pool']}: {servers}" if answer["pool"] else servers
     outcome = {
-        "answer": f"answered here with {answer['status']}",
+        "answer": f"answered here with {answer['status']}{_location(answer['route'], plan)}",
         "upstream": f"sent to {pool}",
         "tunnel": f"a tunnel to {pool}",
         "closed": "the connection is closed",
@@ -92,3 +95,10 @@ def _verdict(answer: dict[str, Any]) -> str:
     by = f", by route {answer['route']}" if answer["route"] else ""
     at = f" ({answer['at']})" if answer["at"] else ""
     return f"{outcome}{by}{at}: {answer['reason']}"
+
+
+def _location(route: str | None, plan: "Plan") -> str:
+    """Where a redirect would send the client, as it is written in the configuration."""
+    routes = [] if plan["reverse"] is None else plan["reverse"]["routes"]
+    actions: list[Any] = [item["action"] for item in routes if item["name"] == route]
+    return next((f" to {action['redirect']['to']}" for action in actions if "redirect" in action), "")

@@ -16,6 +16,7 @@ listeners:
 reverse:
   routes:
     - {name: api, match: {path: "/v1/*"}, pool: api}
+    - {name: move, match: {path: /go}, redirect: {to: "https://new.example/", status: 308}}
   pools:
     api: {servers: ["127.0.0.1:9001", "127.0.0.1:9002"]}
 """
@@ -82,6 +83,10 @@ def test_the_answer_is_told_phase_by_phase(engine: fake_engine.FakeModule, capsy
         (
             {"outcome": "answer", "status": 410, "reason": "responded", "route": "gone", "pool": None, "servers": []},
             "answered here with 410, by route gone (r.yaml:6): responded",
+        ),
+        (
+            {"outcome": "answer", "status": 308, "reason": "redirected", "route": "move", "pool": None, "servers": []},
+            "answered here with 308 to https://new.example/, by route move (r.yaml:6): redirected",
         ),
         (
             {"outcome": "tunnel", "route": None, "pool": None, "servers": ["a.example:443"], "reason": "tunnelled"},
