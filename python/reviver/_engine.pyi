@@ -3,6 +3,18 @@
 from collections.abc import Callable
 from typing import Self, final
 
+__all__ = [
+    "Engine",
+    "EngineError",
+    "PlanError",
+    "schema",
+    "fingerprint",
+    "phases",
+    "reasons",
+    "explain",
+    "demo_origins",
+]
+
 class EngineError(Exception):
     """The engine could not do what was asked; the text is one line for a person."""
 
@@ -45,8 +57,8 @@ class Engine:
     ) -> Self:
         """Builds the first snapshot and binds all listeners. `check_password(hash, password)` is called from
         threads that may block, never on a worker's own; its answers are remembered. `inherited` maps
-        `address:port` to a listening socket's file descriptor (socket activation). Raises PlanError, or EngineError naming the address
-        that could not be bound or the log that could not be opened."""
+        `address:port` to a listening socket's file descriptor (socket activation). Raises PlanError, or
+        EngineError naming the address that could not be bound or the log that could not be opened."""
 
     def start(self) -> None:
         """Starts the workers: from here on connections are served."""
