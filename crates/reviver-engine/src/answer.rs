@@ -63,12 +63,7 @@ pub async fn write(
 }
 
 /// Answers a request whose head could not be taken; the connection ends.
-pub async fn write_refusal(
-    connection: &mut Connection,
-    work: &mut Work,
-    flow: &Flow<'_>,
-    answer: Answer,
-) -> Written {
+pub async fn write_refusal(connection: &mut Connection, work: &mut Work, flow: &Flow<'_>, answer: Answer) -> Written {
     let page = flow.page(answer, None);
     let mut out = std::mem::take(&mut work.to_client);
     out.clear();
@@ -101,13 +96,7 @@ fn small(framing: Framing) -> bool {
     }
 }
 
-fn render(
-    out: &mut Vec<u8>,
-    connection: &Connection,
-    page: &Page<'_>,
-    head: Option<&RequestHead>,
-    keep: bool,
-) {
+fn render(out: &mut Vec<u8>, connection: &Connection, page: &Page<'_>, head: Option<&RequestHead>, keep: bool) {
     let bodied = Flow::page_has_body(page.status, head);
     write_status_line(out, page.status, page.reason.as_bytes());
     out.extend_from_slice(b"Date: ");

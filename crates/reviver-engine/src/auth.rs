@@ -41,10 +41,10 @@ impl Authenticator {
         let user = std::str::from_utf8(&credentials.user).ok();
         let hash = user.and_then(|u| auth.users.get(u));
         let key = self.key(credentials, hash.map_or("", String::as_str));
-        if let Some((good, until)) = self.remembered.borrow().get(&key) {
-            if now < *until {
-                return *good;
-            }
+        if let Some((good, until)) = self.remembered.borrow().get(&key)
+            && now < *until
+        {
+            return *good;
         }
         // An unknown user takes as long as a known one with a wrong password.
         let Some(checked) = hash.or_else(|| auth.users.values().next()) else { return false };

@@ -141,12 +141,10 @@ pub async fn serve(mut connection: Connection) {
 
 /// Runs a future to its end or to its panic: a panic in one flow must not end another.
 async fn caught<T>(mut future: std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
-    std::future::poll_fn(|cx| {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
-            Err(_) => Poll::Ready(None),
-        }
+    std::future::poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
+        Err(_) => Poll::Ready(None),
     })
     .await
 }
@@ -183,10 +181,12 @@ async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
         let started = started.unwrap_or_else(Instant::now);
         let goes_on = match head {
             Head::Ready => driver::run(connection, work, &snapshot, index, started, ClientProtocol::Http1, None).await,
-            Head::Socks => return match socks::serve(connection, work, &snapshot, index, started).await {
-                true => Next::Drain,
-                false => Next::Close,
-            },
+            Head::Socks => {
+                return match socks::serve(connection, work, &snapshot, index, started).await {
+                    true => Next::Drain,
+                    false => Next::Close,
+                };
+            }
             Head::Idle => return Next::Idle,
             Head::Closed => return Next::Close,
             Head::Broken => {

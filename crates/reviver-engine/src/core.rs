@@ -138,7 +138,8 @@ impl Core {
         let second = self.unix_ms_at(now) / 1000;
         let mut date = self.date.borrow_mut();
         if date.0 != second {
-            let when = i64::try_from(second).ok().and_then(|s| jiff::Timestamp::from_second(s).ok()).unwrap_or_default();
+            let when =
+                i64::try_from(second).ok().and_then(|s| jiff::Timestamp::from_second(s).ok()).unwrap_or_default();
             let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
             *date = (second, printer.timestamp_to_rfc9110_string(&when).unwrap_or_default());
         }
@@ -157,12 +158,7 @@ impl Core {
 }
 
 impl CoreSnapshot {
-    fn new(
-        snapshot: Arc<Snapshot>,
-        upstreams: &Upstreams,
-        resolver: Rc<Resolver>,
-        metrics: &CoreMetrics,
-    ) -> Self {
+    fn new(snapshot: Arc<Snapshot>, upstreams: &Upstreams, resolver: Rc<Resolver>, metrics: &CoreMetrics) -> Self {
         let servers = snapshot.plan.reverse.iter().flat_map(|r| &r.pools).map(|pool| {
             let slot = |server: &reviver_plan::Server| ServerSlot {
                 address: server.address.parse().ok(),

@@ -131,19 +131,20 @@ pub async fn run(
             Command::Exchange | Command::Interim => {
                 let interim = matches!(command, Command::Interim);
                 let Some(upstream) = carried.upstream.as_mut() else {
-                    command = flow.step(Event::Failed { slug: Slug::InternalError, sent: reviver_flow::Sent::Body }, Instant::now());
+                    command = flow.step(
+                        Event::Failed { slug: Slug::InternalError, sent: reviver_flow::Sent::Body },
+                        Instant::now(),
+                    );
                     continue;
                 };
                 let outcome = match carried.exchange.as_mut() {
-                    Some(exchange) if interim => {
-                        match exchange::pass_interim(connection, work, &flow).await {
-                            Ok(bytes) => {
-                                carried.written += bytes;
-                                exchange.await_response(connection, work, upstream).await
-                            }
-                            Err(trouble) => Err(trouble),
+                    Some(exchange) if interim => match exchange::pass_interim(connection, work, &flow).await {
+                        Ok(bytes) => {
+                            carried.written += bytes;
+                            exchange.await_response(connection, work, upstream).await
                         }
-                    }
+                        Err(trouble) => Err(trouble),
+                    },
                     _ => {
                         let exchange = Exchange::begin(connection, work, &flow, snapshot, listener);
                         carried.exchange.insert(exchange).await_response(connection, work, upstream).await

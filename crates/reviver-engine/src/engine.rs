@@ -336,8 +336,7 @@ fn bind_new(
                 Some(descriptor) => listener::inherit(*descriptor, cores),
                 None => listener::bind(address, l.backlog, cores),
             };
-            let sockets =
-                sockets.map_err(|source| EngineError::Bind { listener: l.name.clone(), address, source })?;
+            let sockets = sockets.map_err(|source| EngineError::Bind { listener: l.name.clone(), address, source })?;
             let count = Arc::new(AtomicUsize::new(0));
             open.insert(address, Arc::clone(&count));
             for (core, socket) in bound.iter_mut().zip(sockets) {

@@ -156,9 +156,7 @@ impl Exchange {
                     }
                     Poll::Pending => {}
                 }
-                if self.upload.as_ref().is_none_or(Pump::source_finished)
-                    && connection.poll_gone(cx, work).is_ready()
-                {
+                if self.upload.as_ref().is_none_or(Pump::source_finished) && connection.poll_gone(cx, work).is_ready() {
                     return Poll::Ready(Err(Trouble::ClientGone));
                 }
                 let progress = self.upload.as_ref().map_or(0, |u| u.sent + u.received);
@@ -328,10 +326,12 @@ impl Exchange {
         .await;
         let clean = outcome == Relayed::Complete && work.upstream_in.is_empty() && self.upload_over();
         work.upstream_in.clear();
-        if clean && work.response.keep_alive && from != Framing::UntilClose {
-            if let Some(home) = upstream.home.take() {
-                home.give(upstream, Instant::now());
-            }
+        if clean
+            && work.response.keep_alive
+            && from != Framing::UntilClose
+            && let Some(home) = upstream.home.take()
+        {
+            home.give(upstream, Instant::now());
         }
         outcome
     }
@@ -400,10 +400,8 @@ pub async fn pass_interim(connection: &mut Connection, work: &mut Work, flow: &F
 
 /// Writes bytes to the client, each part within the client's time. False when it is gone.
 pub async fn write_all(connection: &mut Connection, bytes: &[u8]) -> bool {
-    let patience = connection
-        .snapshot()
-        .and_then(|(s, i)| s.snapshot.listener(i).map(|l| l.timeouts.body_ms))
-        .unwrap_or(10_000);
+    let patience =
+        connection.snapshot().and_then(|(s, i)| s.snapshot.listener(i).map(|l| l.timeouts.body_ms)).unwrap_or(10_000);
     let mut written = 0;
     let mut armed = false;
     poll_fn(|cx| {

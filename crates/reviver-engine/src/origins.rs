@@ -48,10 +48,10 @@ fn answer(name: &str, reader: &mut BufReader<&TcpStream>) -> io::Result<Option<V
         if line.is_empty() {
             break;
         }
-        if let Some((field, value)) = line.split_once(':') {
-            if field.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().unwrap_or(0);
-            }
+        if let Some((field, value)) = line.split_once(':')
+            && field.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
         }
     }
     io::copy(&mut reader.by_ref().take(length), &mut io::sink())?;

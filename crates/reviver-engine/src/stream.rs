@@ -76,10 +76,8 @@ impl Stream {
     /// one that is gone does not, and [`Self::is_dead`] tells within about two seconds.
     pub fn probe(&self) {
         let Self::Tcp(stream) = self;
-        let probes = TcpKeepalive::new()
-            .with_time(Duration::from_secs(1))
-            .with_interval(Duration::from_secs(1))
-            .with_retries(1);
+        let probes =
+            TcpKeepalive::new().with_time(Duration::from_secs(1)).with_interval(Duration::from_secs(1)).with_retries(1);
         // Without probes a vanished client is noticed when the response is written.
         let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
     }

@@ -18,7 +18,10 @@ pub(crate) enum Verdict {
     Redirect(u32),
     MaxForwards,
     /// To a pool, by a route.
-    Pool { route: u32, pool: u32 },
+    Pool {
+        route: u32,
+        pool: u32,
+    },
     /// To the destination that the request names.
     Forward,
     ForwardTunnel,
@@ -71,10 +74,11 @@ pub(crate) fn route(snapshot: &Snapshot, head: &RequestHead, client: IpAddr) -> 
     };
     let route = &reverse.routes[index];
     let index = index as u32;
-    if let Framing::Length(length) = head.framing {
-        if route.body != 0 && length > route.body {
-            return Verdict::Reject(Reason::new(Slug::BodyTooLarge, Rule::Route(index)));
-        }
+    if let Framing::Length(length) = head.framing
+        && route.body != 0
+        && length > route.body
+    {
+        return Verdict::Reject(Reason::new(Slug::BodyTooLarge, Rule::Route(index)));
     }
     match &route.action {
         Action::Respond(_) => Verdict::Respond(index),
@@ -127,17 +131,14 @@ pub(crate) fn forward(snapshot: &Snapshot, head: &RequestHead, body_limit: u64) 
         }
     };
     // Addresses behind names are checked when they are connected to; a literal is known now.
-    if forward.private_destinations == Access::Deny {
-        if let Some(address) = std::str::from_utf8(head.host()).ok().and_then(|h| h.parse::<IpAddr>().ok()) {
-            if reviver_policy::is_private(address) {
-                return Verdict::Reject(Reason::new(Slug::PrivateDestination, Rule::ForwardPrivateDestinations));
-            }
-        }
+    if forward.private_destinations == Access::Deny
+        && let Some(address) = std::str::from_utf8(head.host()).ok().and_then(|h| h.parse::<IpAddr>().ok())
+        && reviver_policy::is_private(address)
+    {
+        return Verdict::Reject(Reason::new(Slug::PrivateDestination, Rule::ForwardPrivateDestinations));
     }
     match head.framing {
-        Framing::Length(length) if body_limit != 0 && length > body_limit => {
-            Verdict::Reject(Slug::BodyTooLarge.into())
-        }
+        Framing::Length(length) if body_limit != 0 && length > body_limit => Verdict::Reject(Slug::BodyTooLarge.into()),
         _ => verdict,
     }
 }

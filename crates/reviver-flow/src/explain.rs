@@ -178,11 +178,7 @@ fn passed_over(snapshot: &Snapshot, role: Role, head: &RequestHead, client: IpAd
         .into_iter()
         .filter_map(|(index, condition)| {
             let route = reverse.routes.get(index)?;
-            Some(PassedOver {
-                route: route.name.clone(),
-                at: route.at.clone(),
-                condition: condition?.to_string(),
-            })
+            Some(PassedOver { route: route.name.clone(), at: route.at.clone(), condition: condition?.to_string() })
         })
         .collect()
 }
@@ -190,10 +186,9 @@ fn passed_over(snapshot: &Snapshot, role: Role, head: &RequestHead, client: IpAd
 fn choose_listener(snapshot: &Snapshot, request: &ExplainRequest) -> Result<u16, ExplainError> {
     let listeners = &snapshot.plan.listeners;
     let index = match &request.listener {
-        Some(name) => listeners
-            .iter()
-            .position(|l| &l.name == name)
-            .ok_or_else(|| ExplainError::NoListener(name.clone()))?,
+        Some(name) => {
+            listeners.iter().position(|l| &l.name == name).ok_or_else(|| ExplainError::NoListener(name.clone()))?
+        }
         None => {
             let wanted = if request.method == "CONNECT" { Role::Forward } else { Role::Reverse };
             listeners.iter().position(|l| l.role == wanted).unwrap_or(0)

@@ -8,7 +8,9 @@ use reviver_plan::{Action, Retry, Role, Route, Snapshot};
 use smallvec::SmallVec;
 
 use crate::decide::{self, Verdict};
-use crate::{Answer, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times, VerdictKind, Via};
+use crate::{
+    Answer, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times, VerdictKind, Via,
+};
 
 /// Who asks: the address that the connection came from, and the one that is believed to be behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,10 +321,11 @@ impl<'s> Flow<'s> {
             return Command::Tunnel;
         }
         let wanted = repeatable && self.retry().is_some_and(|r| r.on_status.contains(&head.status));
-        if wanted && self.may_repeat(Sent::Request) {
-            if let Some(command) = self.select_again(Slug::Forwarded, now) {
-                return command;
-            }
+        if wanted
+            && self.may_repeat(Sent::Request)
+            && let Some(command) = self.select_again(Slug::Forwarded, now)
+        {
+            return command;
         }
         self.record.status = head.status;
         self.state = State::Relay;
@@ -360,11 +363,13 @@ impl<'s> Flow<'s> {
             };
             return self.connect(target, true);
         }
-        let wanted = self.retry().is_some_and(|r| if sent == Sent::Nothing { r.on_connect } else { lost && r.on_reset });
-        if wanted && self.may_repeat(sent) {
-            if let Some(command) = self.select_again(slug, now) {
-                return command;
-            }
+        let wanted =
+            self.retry().is_some_and(|r| if sent == Sent::Nothing { r.on_connect } else { lost && r.on_reset });
+        if wanted
+            && self.may_repeat(sent)
+            && let Some(command) = self.select_again(slug, now)
+        {
+            return command;
         }
         let rule = self.record.pool.map_or(Rule::None, Rule::Pool);
         let rule = if slug == Slug::PrivateDestination { Rule::ForwardPrivateDestinations } else { rule };
@@ -441,8 +446,13 @@ impl<'s> Flow<'s> {
     /// The servers that a request to this flow's route could reach, for `explain`.
     pub(crate) fn candidates(&self) -> Vec<&'s str> {
         let Some(route) = self.route() else { return Vec::new() };
-        let (Action::Pool(pool), Some(reverse)) = (&route.action, &self.snapshot.plan.reverse) else { return Vec::new() };
-        reverse.pools.get(*pool as usize).map_or_else(Vec::new, |p| p.servers.iter().map(|s| s.address.as_str()).collect())
+        let (Action::Pool(pool), Some(reverse)) = (&route.action, &self.snapshot.plan.reverse) else {
+            return Vec::new();
+        };
+        reverse
+            .pools
+            .get(*pool as usize)
+            .map_or_else(Vec::new, |p| p.servers.iter().map(|s| s.address.as_str()).collect())
     }
 }
 

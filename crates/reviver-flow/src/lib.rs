@@ -19,6 +19,7 @@ mod record;
 mod upstream_fields;
 
 pub use answer::{Answer, Page};
+pub use client_fields::BodyPlan;
 pub use decide::{Credentials, credentials};
 pub use event::{Command, Event, Relayed, Sent, Target};
 pub use explain::{ExplainError, ExplainRequest, Explanation, explain};
@@ -26,4 +27,3 @@ pub use flow::{Client, Flow, Step};
 pub use phases::{PHASES, Phase, PhaseRow, Side, VerdictKind};
 pub use reason::{Fault, Reason, Rule, SLUGS, Slug, SlugRow};
 pub use record::{Ending, Record, Times, Via};
-pub use client_fields::BodyPlan;

@@ -56,11 +56,7 @@ impl Flow<'_> {
             out.push(b'*');
             return;
         }
-        let rewrite = self
-            .record
-            .route
-            .and_then(|r| self.snapshot.rewrites.get(r as usize))
-            .and_then(Option::as_ref);
+        let rewrite = self.record.route.and_then(|r| self.snapshot.rewrites.get(r as usize)).and_then(Option::as_ref);
         match rewrite {
             Some(rewrite) => {
                 scratch.clear();

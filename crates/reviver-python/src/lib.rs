@@ -64,9 +64,9 @@ fn explain(plan: &str, request: &str) -> PyResult<String> {
     let refuse = |text: String| PlanError::new_err(text);
     let plan = reviver_plan::parse(plan).map_err(|e| refuse(e.to_string()))?;
     let snapshot = reviver_plan::Snapshot::build(plan).map_err(|e| refuse(e.to_string()))?;
-    let request = serde_json::from_str(request).map_err(|e| refuse(format!("the request is not of the expected form: {e}")))?;
-    let explanation =
-        reviver_flow::explain(&snapshot, &request, Instant::now()).map_err(|e| refuse(e.to_string()))?;
+    let request =
+        serde_json::from_str(request).map_err(|e| refuse(format!("the request is not of the expected form: {e}")))?;
+    let explanation = reviver_flow::explain(&snapshot, &request, Instant::now()).map_err(|e| refuse(e.to_string()))?;
     json(&explanation)
 }
 
