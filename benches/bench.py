@@ -7,6 +7,7 @@ import http.client
 import os
 import statistics
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -56,6 +57,8 @@ class Scenario(ABC):
     about: str
     metrics: tuple[Metric, ...]
     main: str
+    # memory differs little between rounds and takes long to measure
+    most_rounds: int = sys.maxsize
 
     @abstractmethod
     def subjects(self, bench: Bench) -> list[str]:
@@ -190,7 +193,8 @@ def run(bench: Bench, scenario: Scenario) -> Outcome:
                 measures[subject] = stack.enter_context(scenario.session(bench, subject))
             except (StartError, MeasureError) as error:
                 fail(bench, outcome, subject, error)
-        for number in range(1, bench.settings.rounds + 1):
+        rounds = min(bench.settings.rounds, scenario.most_rounds)
+        for number in range(1, rounds + 1):
             for subject, measure in list(measures.items()):
                 try:
                     row = measure()
@@ -202,7 +206,7 @@ def run(bench: Bench, scenario: Scenario) -> Outcome:
                 figures = ", ".join(
                     f"{metric.heading} {row[metric.key]:.{metric.decimals}f}" for metric in scenario.metrics
                 )
-                bench.say(f"{scenario.name} {number}/{bench.settings.rounds} {subject}: {figures}")
+                bench.say(f"{scenario.name} {number}/{rounds} {subject}: {figures}")
     return outcome
 
 

@@ -96,6 +96,7 @@ class Idle(Scenario):
         Metric("after_mib", "PSS after MiB"),
     )
     main = "kib"
+    most_rounds = 2
 
     def subjects(self, bench: Bench) -> list[str]:
         """All peers but the floor, which has no idea of idle."""
@@ -199,6 +200,7 @@ class Soak(Scenario):
         Metric("requests", "requests", 0),
     )
     main = "growth_kib"
+    most_rounds = 1
     warmup_requests = 50_000
 
     def subjects(self, bench: Bench) -> list[str]:

@@ -106,14 +106,22 @@ pub fn configure(stream: &TcpStream) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))
 }
 
-/// Reads one response that must be 200; its body is discarded. Returns the body's length.
-pub fn response(stream: &mut TcpStream, buffer: &mut [u8], sink: &mut Sink) -> io::Result<u64> {
+/// What is known of a response whose body was thrown away.
+pub struct Response {
+    pub length: u64,
+    /// The connection takes no further request.
+    pub last: bool,
+}
+
+/// Reads one response that must be 200; its body is discarded.
+pub fn response(stream: &mut TcpStream, buffer: &mut [u8], sink: &mut Sink) -> io::Result<Response> {
     let (head, filled) = head(stream, buffer)?;
+    let last = asks_to_close(&buffer[..head]);
     let length = content_length(&buffer[..head]).ok_or_else(|| bad("a response without Content-Length"))?;
     let already = (filled - head) as u64;
     let rest = length.checked_sub(already).ok_or_else(|| bad("more bytes than Content-Length"))?;
     sink.discard_exactly(stream, rest)?;
-    Ok(length)
+    Ok(Response { length, last })
 }
 
 /// Opens a tunnel by CONNECT; returns the stream behind the answer, which must have no body.
@@ -183,6 +191,11 @@ fn check_status(head: &[u8]) -> io::Result<()> {
     Err(bad(&format!("answer {}", String::from_utf8_lossy(line))))
 }
 
+/// Whether a head says that the connection is closed after it.
+pub fn asks_to_close(head: &[u8]) -> bool {
+    head.split(|byte| *byte == b'\n').any(|line| line.trim_ascii().eq_ignore_ascii_case(b"connection: close"))
+}
+
 fn content_length(head: &[u8]) -> Option<u64> {
     head.split(|byte| *byte == b'\n').find_map(|line| {
         let (name, value) = line.split_at_checked(15)?;
@@ -203,6 +216,12 @@ mod tests {
     fn the_length_is_found_whatever_its_case_and_place() {
         assert_eq!(content_length(b"HTTP/1.1 200 OK\r\ncontent-LENGTH:  12 \r\nX: 1\r\n\r\n"), Some(12));
         assert_eq!(content_length(b"HTTP/1.1 200 OK\r\nX-Content-Length: 12\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_head_that_ends_its_connection_is_known_whatever_its_case() {
+        assert!(asks_to_close(b"HTTP/1.1 200 OK\r\nconnection: Close\r\n\r\n"));
+        assert!(!asks_to_close(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n"));
     }
 
     #[test]

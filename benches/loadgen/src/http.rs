@@ -12,7 +12,8 @@ pub fn request(target: &str, host: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: loadgen\r\nAccept: */*\r\n\r\n").into_bytes()
 }
 
-/// Sends the request again and again on each connection; a connection that fails is not opened again.
+/// Sends the request again and again on each connection. One that the proxy ends in order (a bound on its requests)
+/// is opened again, one that fails is not.
 pub fn load(proxy: SocketAddr, target: &str, host: &str, options: Options) -> io::Result<Outcome> {
     let request = request(target, host);
     client::run(options, |tally, deadline, share| {
@@ -24,8 +25,11 @@ pub fn load(proxy: SocketAddr, target: &str, host: &str, options: Options) -> io
                 break;
             }
             stream.write_all(&request)?;
-            let length = client::response(&mut stream, &mut buffer, &mut sink)?;
-            tally.add(length, sent.elapsed());
+            let response = client::response(&mut stream, &mut buffer, &mut sink)?;
+            tally.add(response.length, sent.elapsed());
+            if response.last {
+                stream = client::connect(proxy)?;
+            }
         }
         Ok(())
     })

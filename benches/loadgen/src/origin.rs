@@ -8,6 +8,8 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::client::asks_to_close;
+
 const HTTP: Token = Token(0);
 const BULK: Token = Token(1);
 const ECHO: Token = Token(2);
@@ -218,10 +220,6 @@ impl Origin {
             }
         }
     }
-}
-
-fn asks_to_close(head: &[u8]) -> bool {
-    head.split(|byte| *byte == b'\n').any(|line| line.trim_ascii().eq_ignore_ascii_case(b"connection: close"))
 }
 
 #[cfg(test)]
