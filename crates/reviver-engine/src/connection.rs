@@ -15,7 +15,7 @@ use reviver_plan::{Limits, Role, Timeouts};
 use crate::core::{Core, CoreSnapshot};
 use crate::driver::{self, ClientProtocol};
 use crate::listener::ListenerState;
-use crate::metrics::Gauge;
+use crate::metrics::{Entered, Gauge};
 use crate::socks;
 use crate::stream::Stream;
 use crate::timers::Timer;
@@ -41,6 +41,7 @@ pub struct Connection {
     pub requests: u32,
     /// The client has ended its writing side.
     pub half_closed: bool,
+    _counted: Option<Entered>,
 }
 
 /// What follows when no request is being carried.
@@ -65,11 +66,10 @@ enum Head {
 impl Connection {
     pub fn new(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, peer: SocketAddr) -> Self {
         listener.open.fetch_add(1, Ordering::Relaxed);
-        if let Some(index) = listener.index.get() {
-            core.metrics.enter(&core.current().metrics, Gauge::Connections, index);
-        }
+        let counted =
+            listener.index.get().map(|index| core.metrics.enter(&core.current().metrics, Gauge::Connections, index));
         let timer = core.timers.timer();
-        Self { core, listener, stream, peer, timer, requests: 0, half_closed: false }
+        Self { core, listener, stream, peer, timer, requests: 0, half_closed: false, _counted: counted }
     }
 
     /// The plan in force and the listener's index in it; none once the listener was removed.
@@ -104,9 +104,6 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.listener.open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(index) = self.listener.index.get() {
-            self.core.metrics.leave(&self.core.current().metrics, Gauge::Connections, index);
-        }
     }
 }
 

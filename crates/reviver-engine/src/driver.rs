@@ -96,7 +96,7 @@ pub async fn run(
         flow = flow.authenticated();
     }
     let mut carried = Carried { user, ..Carried::default() };
-    core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener);
+    let counted = core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener);
     work.replay.clear();
     let now = Instant::now();
     let mut command = flow.step(Event::Request(&work.request), now);
@@ -197,9 +197,9 @@ pub async fn run(
                     carried.response = true;
                     exchange.settle(&mut flow.record);
                 }
-                core.metrics.enter(&snapshot.metrics, Gauge::Tunnels, listener);
+                let counted = core.metrics.enter(&snapshot.metrics, Gauge::Tunnels, listener);
                 let moved = tunnel::run(connection, work, upstream, &flow, snapshot, listener, protocol).await;
-                core.metrics.leave(&snapshot.metrics, Gauge::Tunnels, listener);
+                drop(counted);
                 flow.record.bytes_in += moved.from_client;
                 flow.record.bytes_out += moved.to_client;
                 flow.record.request_body = moved.from_client;
@@ -219,7 +219,7 @@ pub async fn run(
     let response = carried.response.then_some(&work.response);
     let entry = entry(snapshot, &flow, carried.detail, response, carried.user.as_deref(), protocol);
     record(connection, snapshot, Entry { head: Some(&work.request), ..entry }).await;
-    core.metrics.leave(&snapshot.metrics, Gauge::Flows, listener);
+    drop(counted);
     match carried.then {
         Some(then) if flow.record.ending == Ending::Complete => then,
         _ => Then::Close,

@@ -112,21 +112,39 @@ impl CoreMetrics {
         }
     }
 
-    /// One more of something on a listener. Each needs its [`Self::leave`], under the same map.
-    pub fn enter(&self, map: &MetricMap, gauge: Gauge, listener: u16) {
-        self.step(map, gauge, listener, 1);
+    /// One more of something on a listener, until what is returned is dropped.
+    #[must_use = "it is counted only as long as this is kept"]
+    pub fn enter(&self, map: &MetricMap, gauge: Gauge, listener: u16) -> Entered {
+        let entered = Entered {
+            total: Arc::clone(&self.total),
+            listener: map.listeners.get(usize::from(listener)).map(Arc::clone),
+            gauge,
+        };
+        entered.step(1);
+        entered
     }
+}
 
-    /// One less.
-    pub fn leave(&self, map: &MetricMap, gauge: Gauge, listener: u16) {
-        self.step(map, gauge, listener, u64::MAX);
-    }
+/// Something that is counted as long as this is kept; to be dropped on the thread that made it.
+#[derive(Debug)]
+pub struct Entered {
+    total: Arc<Group>,
+    listener: Option<Arc<Group>>,
+    gauge: Gauge,
+}
 
-    fn step(&self, map: &MetricMap, gauge: Gauge, listener: u16, by: u64) {
-        add(&self.total.open[gauge as usize], by);
-        if let Some(group) = map.listeners.get(usize::from(listener)) {
-            add(&group.open[gauge as usize], by);
+impl Entered {
+    fn step(&self, by: u64) {
+        add(&self.total.open[self.gauge as usize], by);
+        if let Some(group) = &self.listener {
+            add(&group.open[self.gauge as usize], by);
         }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.step(u64::MAX);
     }
 }
 
@@ -481,14 +499,14 @@ mod tests {
         let (metrics, cores) = Metrics::new(1);
         let core = &cores[0];
         let map = core.map(&plan("web", &[]));
-        core.enter(&map, Gauge::Connections, 0);
-        core.enter(&map, Gauge::Connections, 0);
-        core.enter(&map, Gauge::Flows, 0);
-        core.leave(&map, Gauge::Connections, 0);
-        // under another plan the names are the same, but the old map still has to be told
+        let one = core.enter(&map, Gauge::Connections, 0);
+        let _two = core.enter(&map, Gauge::Connections, 0);
+        let flow = core.enter(&map, Gauge::Flows, 0);
+        drop(one);
+        // what was counted under a plan that is gone is still taken back
         let other = core.map(&plan("other", &[]));
-        core.enter(&other, Gauge::Tunnels, 0);
-        core.leave(&map, Gauge::Flows, 0);
+        let _tunnel = core.enter(&other, Gauge::Tunnels, 0);
+        drop(flow);
         let summary = metrics.summary();
         assert_eq!(summary.total.open, Open { connections: 1, flows: 0, tunnels: 1 });
         assert_eq!(summary.listeners["other"].open, Open { connections: 0, flows: 0, tunnels: 1 });
