@@ -10,6 +10,7 @@ from tests.support.echo import Server
 from tests.support.names import NameServer
 from tests.support.origin import Exchange, Origin, Refusing, replies
 from tests.support.proxy import Proxy, reverse
+from tests.support.stream import Stream
 
 
 @pytest.fixture(scope="module")
@@ -203,12 +204,13 @@ def test_trace_and_connect_on_a_reverse_listener(proxy: Proxy, origin: Origin) -
 @pytest.mark.parametrize("path", ["/nothing", "/dead"])
 def test_the_page_by_accept(proxy: Proxy, path: str, accept: str | None, kind: str) -> None:
     response = fetch(proxy.port, path, [("Accept", accept)] if accept else [])
-    assert (response.fields.get("Content-Type") or "").partition(";")[0] == kind
+    told = (response.fields.get("Content-Type") or "").partition(";")[0]
+    assert told == kind or (kind == "application/json" and told == "application/problem+json"), told
     assert response.body
     if kind == "application/json":
         tree = response.json()
         assert tree["status"] == response.status
-        assert tree["error"] or tree["reason"]
+        assert tree["title"] or tree["reason"]
     if kind == "text/html":
         assert response.text.lstrip().lower().startswith("<!doctype html")
         assert str(response.status) in response.text
@@ -249,11 +251,16 @@ def test_proxy_status_names_this_proxy(proxy: Proxy) -> None:
     assert re.match(r'(?:"[^"]+"|[A-Za-z*][\w:/.*-]*)\s*;', value), value
 
 
-def test_a_server_that_accepts_and_says_nothing_is_not_waited_for_for_ever(proxy: Proxy) -> None:
-    with Server(lambda stream: stream.expect_closed()) as server:
+def mute(stream: Stream) -> None:
+    """Takes everything and says nothing."""
+    stream.read_rest()
+
+
+def test_a_server_that_accepts_and_says_nothing_is_not_waited_for_for_ever() -> None:
+    with Server(mute) as server:
         routes = [{"name": "all", "match": {"path": "/*"}, "pool": "all", "timeout": {"first_byte": "200ms"}}]
-        with Proxy(reverse([server.address], routes=routes)) as mute:
-            assert fetch(mute.port, "/").status == 504
+        with Proxy(reverse([server.address], routes=routes)) as proxy:
+            assert fetch(proxy.port, "/").status == 504
 
 
 def test_bad_requests_are_recorded(proxy: Proxy) -> None:
@@ -261,8 +268,5 @@ def test_bad_requests_are_recorded(proxy: Proxy) -> None:
         port = client.port
         client.send(b"BROKEN\r\n\r\n")
         assert client.response().status == 400
-    [record] = proxy.wait_records(lambda record: str(port) in str(record["client"]) or record["path"] in (None, ""))[
-        -1:
-    ]
-    assert (record["status"], record["reason"]) == (400, "bad_request")
+    assert proxy.wait_records(lambda record: record["reason"] == "bad_request" and record["client_port"] == port)
     assert fetch_raw(proxy.port, b"GET /o/x HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").status == 200

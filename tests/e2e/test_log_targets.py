@@ -73,17 +73,6 @@ def test_rotation_by_size_keeps_the_newest(origin: Origin) -> None:
         assert order == list(range(order[0], 300)), "in order, without a gap, across the files"
 
 
-def test_rotation_by_time(origin: Origin) -> None:
-    logs = [{"to": "file:access.log", "format": "json", "rotate": {"every": "1s", "keep": 3}}]
-    with Proxy(reverse([origin.address], logs=logs)) as proxy:
-
-        def asks_until_rotated() -> bool:
-            fetch(proxy.port, "/")
-            return (proxy.folder / "access.log.1").exists()
-
-        until(asks_until_rotated, "the second file")
-
-
 SYSLOG = re.compile(r"<(\d+)>1 (\S+) (\S+) (\S+) (\S+) (\S+) (-|\[.*?\]) (.*)", re.DOTALL)
 
 

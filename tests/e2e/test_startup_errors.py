@@ -62,10 +62,10 @@ def test_a_malformed_htpasswd() -> None:
     line = refused(
         forward(auth={"basic": "users"}),
         code=2,
-        words=["users", "2"],
-        files={"users": "ann:{SHA}AAAA\nno colon here\n"},
+        words=["users:2"],
+        files={"users": "ann:{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=\nno colon here\n"},
     )
-    assert "AAAA" not in line
+    assert "W8r" not in line
 
 
 def test_a_log_in_a_missing_folder() -> None:
@@ -81,9 +81,18 @@ def test_an_unknown_user() -> None:
     refused({**reverse(routes=ANSWER), "user": "no-such-user-here"}, code=1, words=["no-such-user-here"])
 
 
+def usable_by(uid: int) -> bool:
+    try:
+        return subprocess.run([str(REVIVER), "--version"], user=uid, capture_output=True, check=False).returncode == 0
+    except PermissionError:
+        return False
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else first")
 def test_a_user_when_not_root() -> None:
     nobody = pwd.getpwnam("nobody")
+    if not usable_by(nobody.pw_uid):
+        pytest.skip("others cannot run the program where it is installed: `user` without root was NOT tested")
     proxy = Proxy({**reverse(routes=ANSWER), "user": "daemon"}, wait=False, preexec=lambda: os.setuid(nobody.pw_uid))
     try:
         assert proxy.wait(30) in (1, 2)

@@ -35,7 +35,11 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="module")
 def proxy(origin: Origin) -> Iterator[Proxy]:
-    with Proxy(reverse([origin.address], workers=1, timeout={"head": "1s", "body": "1s"})) as proxy:
+    with Proxy(
+        reverse(
+            [origin.address], routes=[{"name": "all", "pool": "all"}], workers=1, timeout={"head": "1s", "body": "1s"}
+        )
+    ) as proxy:
         yield proxy
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.client import Client, fetch
 from tests.support.proxy import Config, Proxy, free_port, reverse
+from tests.support.wait import until
 
 ROUTES: list[Config] = [{"name": "all", "respond": {"body": "here"}}]
 
@@ -115,7 +116,8 @@ def test_an_activated_socket_survives_a_reload() -> None:
     config = reverse(routes=ROUTES)
     port = int(config["listeners"]["web"]["bind"].rpartition(":")[2])
     with lonely_socket(port) as sock, activated(config, sock) as proxy:
-        proxy.config["reverse"]["routes"][0]["respond"]["body"] = "there"
+        until((proxy.folder / "control.sock").exists, "the control socket")
+        proxy.config["reverse"] = {"routes": [{"name": "all", "respond": {"body": "there"}}]}
         done = proxy.reload()
         assert done.returncode == 0, done.stderr
         for _ in range(10):

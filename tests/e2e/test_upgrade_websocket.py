@@ -38,7 +38,7 @@ def proxy(origin: Origin, peer: WebSocketServer) -> Iterator[Proxy]:
 
 
 def test_websocket_messages_of_all_sizes(proxy: Proxy, peer: WebSocketServer) -> None:
-    with websocket(f"ws://127.0.0.1:{proxy.port}/ws/a?b=c", max_size=None, proxy=None) as ws:
+    with websocket(f"ws://127.0.0.1:{proxy.port}/ws/a?b=c", max_size=None, compression=None, proxy=None) as ws:
         for message in ("hello", "", "ü" * 70_000, b"\x00\xff" * 1_000_000):
             ws.send(message)
             assert ws.recv(timeout=15) == message

@@ -1,5 +1,6 @@
 """A TCP server that is no HTTP origin: for what goes through tunnels."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -52,6 +53,8 @@ class Server:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
         if kind is None and self.failures:
             raise self.failures[0]

@@ -192,6 +192,9 @@ class Origin:
             raise self.failures[0]
 
     def close(self) -> None:
+        """Refuses new connections from here on and ends the open ones."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept(), which would keep the port open
         self.sock.close()
         with self._news:
             for exchange in list(self._open.values()):
