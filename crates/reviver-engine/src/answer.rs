@@ -54,6 +54,7 @@ pub async fn write(
     out.clear();
     work.to_client = out;
     let then = match (keep && delivered, work.request.framing) {
+        (false, Framing::None) if framing_known => Then::after_last(work),
         (false, _) => Then::Drain,
         (true, Framing::None) => Then::KeepAlive,
         (true, _) if read_over(connection, work, flow).await => Then::KeepAlive,
@@ -148,7 +149,9 @@ async fn read_over(connection: &mut Connection, work: &mut Work, flow: &Flow<'_>
             match connection.stream.poll_read(cx, &mut work.client_in) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(false),
-                Poll::Pending if connection.timer.poll_expired(cx) => return Poll::Ready(false),
+                Poll::Pending if connection.timer.poll_expired(cx) || connection.core.is_stopping() => {
+                    return Poll::Ready(false);
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }

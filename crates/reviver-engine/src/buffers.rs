@@ -1,6 +1,6 @@
 //! Buffers that go back to their core's pool while a connection is idle.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// Space for a head and the first part of a body.
 pub const BUFFER_SIZE: usize = 16 * 1024;
@@ -81,15 +81,17 @@ impl Buf {
     }
 }
 
-/// Things that are made once and used again.
+/// Things that are made once and used again. What lay unused since the last [`Pool::trim`] is freed by the next.
 #[derive(Debug)]
 pub struct Pool<T> {
     kept: RefCell<Vec<T>>,
+    /// The fewest that were left over at any moment since the last trim.
+    unused: Cell<usize>,
 }
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self { kept: RefCell::new(Vec::new()) }
+        Self { kept: RefCell::default(), unused: Cell::new(0) }
     }
 }
 
@@ -99,7 +101,10 @@ impl<T> Pool<T> {
     }
 
     pub fn take_kept(&self) -> Option<T> {
-        self.kept.borrow_mut().pop()
+        let mut kept = self.kept.borrow_mut();
+        let taken = kept.pop();
+        self.unused.set(self.unused.get().min(kept.len()));
+        taken
     }
 
     pub fn give(&self, thing: T) {
@@ -107,6 +112,15 @@ impl<T> Pool<T> {
         if kept.len() < KEPT {
             kept.push(thing);
         }
+    }
+
+    /// Frees what was not needed of late; a burst's buffers do not stay for ever.
+    pub fn trim(&self) {
+        let mut kept = self.kept.borrow_mut();
+        let left = kept.len() - self.unused.get().min(kept.len());
+        kept.truncate(left);
+        kept.shrink_to(left);
+        self.unused.set(left);
     }
 }
 
@@ -125,5 +139,18 @@ mod tests {
         assert_eq!(buf.bytes(), b"gh");
         buf.grow(32);
         assert_eq!((buf.bytes(), buf.size()), (&b"gh"[..], 32));
+    }
+
+    #[test]
+    fn a_pool_frees_what_a_burst_left() {
+        let pool: Pool<u8> = Pool::default();
+        (0..9).for_each(|n| pool.give(n));
+        pool.trim();
+        assert!(pool.take_kept().is_some_and(|n| n == 8));
+        pool.give(8);
+        pool.trim();
+        // eight of nine were never taken since
+        assert!(pool.take_kept().is_some());
+        assert!(pool.take_kept().is_none());
     }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -65,6 +66,7 @@ enum Head {
 
 impl Connection {
     pub fn new(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, peer: SocketAddr) -> Self {
+        core.live.set(core.live.get() + 1);
         listener.open.fetch_add(1, Ordering::Relaxed);
         let counted =
             listener.index.get().map(|index| core.metrics.enter(&core.current().metrics, Gauge::Connections, index));
@@ -94,6 +96,18 @@ impl Connection {
         if self.half_closed && self.stream.is_dead() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Whether what is waited for has taken too long, or the proxy stops.
+    pub fn poll_deadline(&self, cx: &Context<'_>, deadline: Instant) -> bool {
+        while self.timer.poll_expired(cx) {
+            let now = Instant::now();
+            if now >= deadline || self.core.is_stopping() {
+                return true;
+            }
+            self.wait_until(now, deadline);
+        }
+        self.core.is_stopping()
+    }
+
     /// Moves the deadline of what is waited for; a half-closed client is looked at in between.
     pub fn wait_until(&self, now: Instant, deadline: Instant) {
         let left = deadline.saturating_duration_since(now).max(Duration::from_millis(1));
@@ -103,41 +117,50 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.core.live.set(self.core.live.get() - 1);
         self.listener.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Serves a connection to its end.
-pub async fn serve(mut connection: Connection) {
-    while wait_for_request(&mut connection).await {
-        let core = Rc::clone(&connection.core);
-        let mut work = core.works.take_or(Work::new);
-        // Boxed, so that the state of a request takes no memory while the connection is idle.
-        let next = caught(Box::pin(carry(&mut connection, &mut work))).await;
-        let close = match next {
-            Some(Next::Idle) => false,
-            Some(Next::Drain) => {
-                drain(&mut connection, &mut work).await;
-                true
-            }
-            Some(Next::Close) => true,
-            None => {
-                core.shared.panics.fetch_add(1, Ordering::Relaxed);
-                driver::answer_panic(&mut connection).await;
-                true
-            }
-        };
-        if let Some(work) = work.recycled() {
-            core.works.give(work);
-        }
-        if close {
-            return;
-        }
+// An `async fn` would keep its argument twice in the future, and the future is what an idle connection costs.
+#[allow(clippy::manual_async_fn)]
+pub fn serve(mut connection: Connection) -> impl Future<Output = ()> {
+    async move {
+        // The state of a request is boxed: it takes no memory while the connection is idle.
+        while wait_for_request(&mut connection).await && Box::pin(serve_busy(&mut connection)).await {}
     }
 }
 
+/// Carries requests until the connection is idle (true) or over (false).
+async fn serve_busy(connection: &mut Connection) -> bool {
+    let core = Rc::clone(&connection.core);
+    let mut work = core.works.take_or(Work::new);
+    let next = {
+        let carried = std::pin::pin!(carry(connection, &mut work));
+        caught(carried).await
+    };
+    let idle = match next {
+        Some(Next::Idle) => true,
+        Some(Next::Close) => false,
+        Some(Next::Drain) => {
+            drain(connection, &mut work).await;
+            false
+        }
+        None => {
+            core.shared.panics.fetch_add(1, Ordering::Relaxed);
+            driver::record_panic(connection).await;
+            false
+        }
+    };
+    if let Some(work) = work.recycled() {
+        core.works.give(work);
+    }
+    idle
+}
+
 /// Runs a future to its end or to its panic: a panic in one flow must not end another.
-async fn caught<T>(mut future: std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     std::future::poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
@@ -264,9 +287,11 @@ async fn read_head(
                 }
                 Poll::Pending => {}
             }
-            let drains = connection.core.is_draining() && started.is_none();
-            if drains {
+            if connection.core.is_draining() && started.is_none() {
                 return Poll::Ready(Head::Closed);
+            }
+            if connection.core.is_stopping() {
+                return Poll::Ready(Head::Refused(Slug::Draining, ""));
             }
             if !waiting {
                 waiting = true;
@@ -307,7 +332,7 @@ async fn drain(connection: &mut Connection, work: &mut Work) {
                     Poll::Pending => {}
                 }
             }
-            if connection.timer.poll_expired(cx) {
+            if connection.timer.poll_expired(cx) || connection.core.is_stopping() {
                 return Poll::Ready(());
             }
             match connection.stream.poll_read(cx, &mut work.client_in) {
@@ -321,4 +346,20 @@ async fn drain(connection: &mut Connection, work: &mut Work) {
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, F: Future>(_: impl Fn(A) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // Beside it stand the runtime's task and socket: together they must stay under 1 KiB.
+        let size = size_of_future(serve);
+        assert!(size <= 256, "{size} bytes");
+    }
 }

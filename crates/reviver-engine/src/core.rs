@@ -60,6 +60,10 @@ pub struct Core {
     current: RefCell<Rc<CoreSnapshot>>,
     /// No new requests are taken on any connection.
     draining: Cell<bool>,
+    /// What is under way ends now.
+    stopping: Cell<bool>,
+    /// Open client connections of this core.
+    pub live: Cell<usize>,
     clock: Cell<(Instant, u64)>,
     date: RefCell<(u64, String)>,
 }
@@ -88,6 +92,8 @@ impl Core {
             shared,
             current,
             draining: Cell::new(false),
+            stopping: Cell::new(false),
+            live: Cell::new(0),
             clock: Cell::new((now, unix_ms())),
             date: RefCell::new((0, String::new())),
         })
@@ -124,6 +130,20 @@ impl Core {
         self.timers.wake_all();
     }
 
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Ends every flow, each with its record, and waits for that as long as `patience`.
+    pub async fn stop(&self, patience: Duration) {
+        self.stopping.set(true);
+        self.drain();
+        let end = Instant::now() + patience;
+        while self.live.get() > 0 && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Milliseconds since the Unix epoch at an instant, from the clock read at the last tick.
     pub fn unix_ms_at(&self, instant: Instant) -> u64 {
         let (base, ms) = self.clock.get();
@@ -153,6 +173,8 @@ impl Core {
             let now = Instant::now();
             self.clock.set((now, unix_ms()));
             self.upstreams.sweep(now);
+            self.works.trim();
+            self.pipes.trim();
         }
     }
 }

@@ -34,6 +34,14 @@ pub enum Then {
     Close,
 }
 
+impl Then {
+    /// After a response that ends the connection. A client that has asked for that, and of which nothing is
+    /// unread, sends no more: nothing can reset the response on its way.
+    pub fn after_last(work: &Work) -> Self {
+        if !work.request.keep_alive && work.client_in.is_empty() { Self::Close } else { Self::Drain }
+    }
+}
+
 /// What the driver keeps beside the flow.
 #[derive(Default)]
 struct Carried {
@@ -181,8 +189,10 @@ pub async fn run(
                 let keep = keeps_alive(connection, snapshot, listener) && exchange.upload_over();
                 let plan = BodyPlan::new(&work.request, &work.response, keep);
                 let outcome = exchange.relay(connection, work, upstream, &flow, plan).await;
+                let exchange_over = carried.exchange.as_ref().is_some_and(Exchange::upload_over);
                 carried.then = Some(match outcome {
                     Relayed::Complete if plan.keep_alive => Then::KeepAlive,
+                    Relayed::Complete if exchange_over => Then::after_last(work),
                     Relayed::Complete => Then::Drain,
                     _ => Then::Close,
                 });
@@ -310,13 +320,10 @@ async fn connect(
         if connection.poll_gone(cx, work).is_ready() {
             return std::task::Poll::Ready(Err(Trouble::ClientGone));
         }
-        if connection.timer.poll_expired(cx) {
-            let now = Instant::now();
-            if now >= deadline {
-                return std::task::Poll::Ready(Err(failed(Slug::ConnectionTimeout)));
-            }
-            connection.wait_until(now, deadline);
-            connection.timer.poll_expired(cx);
+        if connection.poll_deadline(cx, deadline) {
+            let stops = connection.core.is_stopping();
+            let slug = if stops { Slug::Draining } else { Slug::ConnectionTimeout };
+            return std::task::Poll::Ready(Err(failed(slug)));
         }
         std::task::Poll::Pending
     })
@@ -466,7 +473,7 @@ pub async fn record_broken(
 
 /// After a panic nothing is known of what was already written, so the connection is closed; the record says
 /// what happened.
-pub async fn answer_panic(connection: &mut Connection) {
+pub async fn record_panic(connection: &mut Connection) {
     let Some((snapshot, listener)) = connection.snapshot() else { return };
     let now = Instant::now();
     let client = client_of(connection, &snapshot, None);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ use crate::listener::{self, Bound, Listeners};
 use crate::log::{CoreLog, LogHub, SinkStatus};
 use crate::metrics::{CoreMetrics, Metrics, Summary};
 
+/// How long flows that are cut off have to leave their records.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the end waits for the logs to be written.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -74,6 +76,7 @@ pub struct Engine {
     metrics: Metrics,
     checker: Arc<dyn PasswordCheck>,
     secret: [u8; 32],
+    stopped: AtomicBool,
     state: Mutex<State>,
     started: Instant,
 }
@@ -150,6 +153,7 @@ impl Engine {
             metrics,
             checker,
             secret,
+            stopped: AtomicBool::new(false),
             state: Mutex::new(state),
             started: Instant::now(),
         })
@@ -285,7 +289,7 @@ impl Engine {
         }
         let end = Instant::now() + patience;
         loop {
-            if open.iter().all(|o| o.load(Ordering::Acquire) == 0) {
+            if open.iter().all(|o| o.load(Ordering::Acquire) == 0) || self.stopped.load(Ordering::Acquire) {
                 return true;
             }
             if Instant::now() >= end {
@@ -303,6 +307,7 @@ impl Engine {
             state.seeds.clear();
             std::mem::take(&mut state.threads)
         };
+        self.stopped.store(true, Ordering::Release);
         for core in &self.cores {
             let _ = core.send(Order::Stop);
         }
@@ -366,11 +371,15 @@ fn run_core(seed: CoreSeed, auth: Authenticator, shared: Arc<Shared>, snapshot: 
                 Order::Apply { snapshot, open, close, done } => {
                     core.apply(snapshot);
                     core.listeners.close(&close);
+                    if !close.is_empty() {
+                        // Idle connections of a listener that is gone notice it when they are woken.
+                        core.timers.wake_all();
+                    }
                     open_all(&core, open);
                     done.fetch_add(1, Ordering::Release);
                 }
                 Order::Drain => core.drain(),
-                Order::Stop => return,
+                Order::Stop => return core.stop(STOP_PATIENCE).await,
             }
         }
     });

@@ -167,15 +167,8 @@ impl Exchange {
                     deadline = Some(now + wait);
                     connection.wait_until(now, now + wait);
                 }
-                if connection.timer.poll_expired(cx) {
-                    let now = Instant::now();
-                    match deadline {
-                        Some(deadline) if now < deadline => {
-                            connection.wait_until(now, deadline);
-                            continue;
-                        }
-                        _ => return Poll::Ready(Err(self.expired())),
-                    }
+                if deadline.is_some_and(|d| connection.poll_deadline(cx, d)) {
+                    return Poll::Ready(Err(self.expired(connection.core.is_stopping())));
                 }
                 return Poll::Pending;
             }
@@ -190,7 +183,10 @@ impl Exchange {
         }
     }
 
-    fn expired(&self) -> Trouble {
+    fn expired(&self, stopping: bool) -> Trouble {
+        if stopping {
+            return Trouble::Upstream { slug: Slug::Draining, sent: Sent::Body };
+        }
         if self.upload_over {
             return self.upstream_trouble(Slug::ResponseTimeout);
         }
@@ -266,62 +262,56 @@ impl Exchange {
         let mut deadline: Option<Instant> = None;
         let mut moved = u64::MAX;
         let outcome = poll_fn(|cx| {
-            loop {
-                if let Some(upload) = self.upload.as_mut().filter(|_| !self.upload_over) {
-                    let pipes = &connection.core.pipes;
-                    let input = &mut work.client_in;
-                    match upload.poll(cx, &mut connection.stream, input, &mut upstream.stream, pipes) {
-                        Poll::Pending => {}
-                        Poll::Ready(Ok(())) => self.upload_over = true,
-                        Poll::Ready(Err(PumpError::Sink)) => {
-                            self.upload_over = true;
-                            self.upload_broken = true;
-                        }
-                        // The response has begun: an error can only be told by ending the connection.
-                        Poll::Ready(Err(_)) => return Poll::Ready(Relayed::ClientAborted),
-                    }
-                }
+            if let Some(upload) = self.upload.as_mut().filter(|_| !self.upload_over) {
                 let pipes = &connection.core.pipes;
-                let input = &mut work.upstream_in;
-                match download.poll(cx, &mut upstream.stream, input, &mut connection.stream, pipes) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Relayed::Complete),
-                    Poll::Ready(Err(PumpError::Sink)) => return Poll::Ready(Relayed::ClientAborted),
-                    Poll::Ready(Err(PumpError::Source | PumpError::TooLarge)) => {
-                        return Poll::Ready(Relayed::UpstreamAborted(Slug::ResponseIncomplete));
-                    }
-                    Poll::Ready(Err(PumpError::Framing(_))) => {
-                        return Poll::Ready(Relayed::UpstreamAborted(Slug::ResponseInvalid));
-                    }
+                let input = &mut work.client_in;
+                match upload.poll(cx, &mut connection.stream, input, &mut upstream.stream, pipes) {
                     Poll::Pending => {}
-                }
-                let waits_for_upstream = download.waiting() == Waiting::Source;
-                if waits_for_upstream
-                    && self.upload.as_ref().is_none_or(Pump::source_finished)
-                    && connection.poll_gone(cx, work).is_ready()
-                {
-                    return Poll::Ready(Relayed::ClientAborted);
-                }
-                let progress = download.sent + download.received + self.upload.as_ref().map_or(0, |u| u.sent);
-                if moved != progress || deadline.is_none() {
-                    moved = progress;
-                    let now = Instant::now();
-                    let wait = if waits_for_upstream { self.idle } else { self.client_idle };
-                    deadline = Some(now + wait);
-                    connection.wait_until(now, now + wait);
-                }
-                if connection.timer.poll_expired(cx) {
-                    let now = Instant::now();
-                    match deadline {
-                        Some(deadline) if now < deadline => {
-                            connection.wait_until(now, deadline);
-                            continue;
-                        }
-                        _ if waits_for_upstream => return Poll::Ready(Relayed::UpstreamAborted(Slug::ReadTimeout)),
-                        _ => return Poll::Ready(Relayed::Expired(Slug::SlowClient)),
+                    Poll::Ready(Ok(())) => self.upload_over = true,
+                    Poll::Ready(Err(PumpError::Sink)) => {
+                        self.upload_over = true;
+                        self.upload_broken = true;
                     }
+                    // The response has begun: an error can only be told by ending the connection.
+                    Poll::Ready(Err(_)) => return Poll::Ready(Relayed::ClientAborted),
                 }
-                return Poll::Pending;
             }
+            let pipes = &connection.core.pipes;
+            let input = &mut work.upstream_in;
+            match download.poll(cx, &mut upstream.stream, input, &mut connection.stream, pipes) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Relayed::Complete),
+                Poll::Ready(Err(PumpError::Sink)) => return Poll::Ready(Relayed::ClientAborted),
+                Poll::Ready(Err(PumpError::Source | PumpError::TooLarge)) => {
+                    return Poll::Ready(Relayed::UpstreamAborted(Slug::ResponseIncomplete));
+                }
+                Poll::Ready(Err(PumpError::Framing(_))) => {
+                    return Poll::Ready(Relayed::UpstreamAborted(Slug::ResponseInvalid));
+                }
+                Poll::Pending => {}
+            }
+            let waits_for_upstream = download.waiting() == Waiting::Source;
+            if waits_for_upstream
+                && self.upload.as_ref().is_none_or(Pump::source_finished)
+                && connection.poll_gone(cx, work).is_ready()
+            {
+                return Poll::Ready(Relayed::ClientAborted);
+            }
+            let progress = download.sent + download.received + self.upload.as_ref().map_or(0, |u| u.sent);
+            if moved != progress || deadline.is_none() {
+                moved = progress;
+                let now = Instant::now();
+                let wait = if waits_for_upstream { self.idle } else { self.client_idle };
+                deadline = Some(now + wait);
+                connection.wait_until(now, now + wait);
+            }
+            if deadline.is_some_and(|d| connection.poll_deadline(cx, d)) {
+                return Poll::Ready(match waits_for_upstream {
+                    _ if connection.core.is_stopping() => Relayed::Expired(Slug::Draining),
+                    true => Relayed::UpstreamAborted(Slug::ReadTimeout),
+                    false => Relayed::Expired(Slug::SlowClient),
+                });
+            }
+            Poll::Pending
         })
         .await;
         let clean = outcome == Relayed::Complete && work.upstream_in.is_empty() && self.upload_over();
@@ -417,7 +407,7 @@ pub async fn write_all(connection: &mut Connection, bytes: &[u8]) -> bool {
                         armed = true;
                         connection.timer.set(Instant::now(), Duration::from_millis(patience));
                     }
-                    if connection.timer.poll_expired(cx) {
+                    if connection.timer.poll_expired(cx) || connection.core.is_stopping() {
                         return Poll::Ready(false);
                     }
                     return Poll::Pending;

@@ -164,7 +164,9 @@ async fn read<T>(
             match connection.stream.poll_read(cx, &mut work.client_in) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(_) => return Poll::Ready(Err(None)),
-                Poll::Pending if connection.timer.poll_expired(cx) => return Poll::Ready(Err(None)),
+                Poll::Pending if connection.timer.poll_expired(cx) || connection.core.is_stopping() => {
+                    return Poll::Ready(Err(None));
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }

@@ -112,6 +112,9 @@ pub async fn run(
             moved = progress;
             connection.timer.set(Instant::now(), idle);
         }
+        if connection.core.is_stopping() {
+            return Poll::Ready(Relayed::Expired(Slug::Draining));
+        }
         if connection.timer.poll_expired(cx) {
             return Poll::Ready(Relayed::Expired(Slug::TunnelIdle));
         }
