@@ -14,11 +14,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "python")]
 
-from tools.generators import manual, plan_types  # noqa: E402 - the path has to be set first
+from tools.generators import manual, phases, plan_types, reasons  # noqa: E402 - the path has to be set first
 
 GENERATORS: list[Callable[[], tuple[Path, str]]] = [
     lambda: plan_types.generate(ROOT),
     lambda: manual.generate(ROOT),
+    lambda: phases.generate(ROOT),
+    lambda: reasons.generate(ROOT),
 ]
 
 
