@@ -148,8 +148,7 @@ def test_413(proxy: Proxy, origin: Origin, framing: str) -> None:
         if framing == "length":
             client.request("POST", "/small", [("Content-Length", "2000")])
         else:
-            client.request("POST", "/small", [("Transfer-Encoding", "chunked")])
-            client.send(b"7d0\r\n" + b"x" * 2000)
+            client.request("POST", "/small", [("Transfer-Encoding", "chunked")], b"7d0\r\n" + b"x" * 2000 + b"\r\n")
         response = client.response()
         assert response.status == 413
     if framing == "length":

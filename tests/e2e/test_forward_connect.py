@@ -162,6 +162,8 @@ def test_a_tunnel_is_one_record(proxy: Proxy, echo: Server) -> None:
     record = records[0]
     assert (record["method"], record["status"], record["reason"]) == ("CONNECT", 200, "tunnelled")
     assert record["response_body"] == 1234
+    assert record["bytes_in"] > 1234, "the request's head counts too"
+    assert record["bytes_out"] > 1234, "and so does the answer's"
     assert record["upstream"] == echo.address
     assert record["ending"] == "complete"
 

@@ -171,8 +171,10 @@ def test_body_size(limited: Limited, origin: Origin) -> None:
     assert not origin.seen("/big")
     with Client(proxy.port) as client:
         client.request("POST", "/big-chunked", [("Transfer-Encoding", "chunked")])
-        client.send(b"1000\r\n" + b"x" * 4096 + b"\r\n2000\r\n" + b"x" * 8192)
-        assert client.response().status == 413
+        client.send(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+        origin.wait_for("/big-chunked")
+        client.send(b"2000\r\n" + b"x" * 8192)
+        assert client.response().status == 413, "as soon as it is too much, not when the chunk has ended"
         client.expect_closed()
     assert not any(request.complete for request in origin.seen("/big-chunked"))
 

@@ -119,10 +119,7 @@ def test_listeners_come_and_go() -> None:
         until(lambda: not listens(second), "the listener to be gone")
         assert fetch(first).text == "one"
         with kept:
-            if kept.is_quiet():
-                assert kept.ask().status == 200, "what is left open is served"
-            else:
-                kept.expect_closed()
+            kept.expect_closed()
 
 
 def test_a_moved_listener() -> None:
@@ -152,7 +149,7 @@ def test_under_load_nobody_fails(origin: Origin) -> None:
             client.close()
 
         together = Together(load, len(counts))
-        for round_ in range(12):
+        for round_ in range(8):
             servers = [origin.address, other.address] if round_ % 2 else [other.address]
             proxy.config["reverse"]["pools"]["all"]["servers"] = servers
             proxy.config["listeners"]["web"]["limits"] = {"fields": 90 + round_}
@@ -235,8 +232,8 @@ def test_many_reloads_leave_nothing_behind() -> None:
             return len(list(Path(f"/proc/{proxy.pid}/fd").iterdir()))
 
         before = until(descriptors, "descriptors")
-        for i in range(1, 20):
+        for i in range(1, 9):
             set_body(proxy, str(i))
             assert proxy.reload().returncode == 0
-        assert fetch(proxy.port).text == "19"
+        assert fetch(proxy.port).text == "8"
         until(lambda: descriptors() <= before + 4, f"descriptors to go back to {before}")

@@ -93,7 +93,7 @@ def ask_the_silent_one(proxy: Proxy) -> None:
 
 def test_a_silent_name_holds_nobody_else_up(names: NameServer, origin: Origin) -> None:
     names.silence("silent.test")
-    with resolving(names, timeout="3s") as proxy:
+    with resolving(names, timeout="1500ms") as proxy:
         together = Together(lambda _: ask_the_silent_one(proxy), 10)
         until(lambda: names.asked("silent.test", "A"), "the question")
         assert absolute(proxy.port, f"http://127.0.0.1:{origin.port}/meanwhile").status == 200
