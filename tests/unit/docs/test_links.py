@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 LINK = re.compile(r"(?<!\\)\]\(([^()\s]+)\)|<(?:img|source)[^>]+(?:src|srcset)=\"([^\"]+)\"")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
@@ -37,11 +38,34 @@ def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
             continue
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
-        if not target.is_relative_to(ROOT) or not target.exists():
-            broken.append(link)
-        elif anchor and anchor not in _anchors(target):
+        there = target.is_relative_to(ROOT) and target.exists()
+        if not there or (anchor and anchor not in _anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+SOURCES = ("docs/architecture.md", "CONTRIBUTING.md", *(f"docs/decisions/{path.name}" for path in DECISIONS))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_source_files_that_are_named_exist(name: str) -> None:
+    files = [str(path.relative_to(ROOT)) for folder in ("crates", "python", "tests") for path in _sources(folder)]
+    named = re.findall(r"`([\w/.-]+\.(?:rs|py))`", (ROOT / name).read_text(encoding="utf-8"))
+    missing = [path for path in named if not any(f"/{file}".endswith(f"/{path}") for file in files)]
+    assert [path for path in missing if "NAME" not in path] == []
+
+
+def _sources(folder: str) -> list[Path]:
+    return [path for path in (ROOT / folder).rglob("*") if path.suffix in (".rs", ".py")]
+
+
+def test_the_table_of_states_is_that_of_the_flow() -> None:
+    source = (ROOT / "crates" / "reviver-flow" / "src" / "flow.rs").read_text(encoding="utf-8")
+    enum = re.search(r"^enum State \{\n(.*?)^\}", source, re.MULTILINE | re.DOTALL)
+    assert enum is not None
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.split("### States of a flow")[1].split("\n\n`ClientGone`")[0]
+    assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE)[1:] == re.findall(r"^    (\w+),$", enum[1], re.MULTILINE)
 
 
 def test_every_guide_can_be_reached_from_the_readme() -> None:
