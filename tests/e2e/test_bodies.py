@@ -176,6 +176,7 @@ def test_an_empty_post_keeps_its_length(proxy: Proxy, origin: Origin) -> None:
         ("last-chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
         ("bad-chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nxyz\r\n"),
     ],
+    ids=["length", "chunk", "last-chunk", "bad-chunk"],
 )
 def test_an_answer_that_breaks_off_does_not_look_whole(proxy: Proxy, origin: Origin, name: str, data: bytes) -> None:
     origin.on(f"/broken-{name}", replies(data, close=True))

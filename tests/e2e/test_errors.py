@@ -99,6 +99,7 @@ def test_status_slug_and_record(proxy: Proxy, origin: Origin, path: str, status:
         (10, b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
         (11, b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
     ],
+    ids=lambda value: str(value) if isinstance(value, int) else "",
 )
 def test_an_answer_that_is_not_valid_is_502(proxy: Proxy, origin: Origin, number: int, answer: bytes) -> None:
     origin.on(f"/o/invalid-{number}", replies(answer, close=True))

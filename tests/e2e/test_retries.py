@@ -124,6 +124,7 @@ def test_no_retry_after_the_answer_began() -> None:
 @pytest.mark.parametrize(
     ("handler", "on"),
     [(responds(503, b"later"), 503), (responds(500, b"oops"), 500), (responds(429, b"slow"), 429)],
+    ids=["503", "500", "429"],
 )
 def test_statuses_that_are_tried_again(handler: Callable[[Exchange], None], on: int) -> None:
     routes = [
