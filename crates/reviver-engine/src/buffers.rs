@@ -114,13 +114,15 @@ impl<T> Pool<T> {
         }
     }
 
-    /// Frees what was not needed of late; a burst's buffers do not stay for ever.
-    pub fn trim(&self) {
+    /// Frees what was not needed of late, and tells how much: a burst's buffers do not stay for ever.
+    pub fn trim(&self) -> usize {
         let mut kept = self.kept.borrow_mut();
-        let left = kept.len() - self.unused.get().min(kept.len());
+        let freed = self.unused.get().min(kept.len());
+        let left = kept.len() - freed;
         kept.truncate(left);
         kept.shrink_to(left);
         self.unused.set(left);
+        freed
     }
 }
 

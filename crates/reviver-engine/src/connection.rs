@@ -199,8 +199,10 @@ async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
         let mut started = None;
         let head = read_head(connection, work, role, &listener.limits, &listener.timeouts, &mut started).await;
         let started = started.unwrap_or_else(Instant::now);
-        let goes_on = match head {
-            Head::Ready => driver::run(connection, work, &snapshot, index, started, ClientProtocol::Http1, None).await,
+        let complete = if head.1 { Instant::now() } else { started };
+        let times = driver::HeadTimes { started, complete };
+        let goes_on = match head.0 {
+            Head::Ready => driver::run(connection, work, &snapshot, index, times, ClientProtocol::Http1, None).await,
             Head::Socks => {
                 return match socks::serve(connection, work, &snapshot, index, started).await {
                     true => Next::Drain,
@@ -238,7 +240,8 @@ pub fn head_limits(limits: &Limits) -> HeadLimits {
     }
 }
 
-/// Reads and checks a request head. `started` is set when its first byte was there.
+/// Reads and checks a request head. `started` is set when its first byte was there; the flag tells whether time
+/// has passed since.
 async fn read_head(
     connection: &mut Connection,
     work: &mut Work,
@@ -246,15 +249,17 @@ async fn read_head(
     limits: &Limits,
     timeouts: &Timeouts,
     started: &mut Option<Instant>,
-) -> Head {
+) -> (Head, bool) {
     let limits = head_limits(limits);
     let mut scan = HeadScan::new(limits);
     let fresh = connection.requests == 0;
     let mut waiting = false;
+    // More than one read was needed since the first byte.
+    let mut waited = false;
     if !work.client_in.is_empty() {
         *started = Some(Instant::now());
     }
-    std::future::poll_fn(|cx| {
+    let head = std::future::poll_fn(|cx| {
         loop {
             if fresh && role == Role::Forward && work.client_in.bytes().first() == Some(&socks::VERSION) {
                 return Poll::Ready(Head::Socks);
@@ -295,12 +300,12 @@ async fn read_head(
             }
             if !waiting {
                 waiting = true;
-                let wait = match *started {
-                    Some(_) => Duration::from_millis(timeouts.head_ms),
-                    None => LINGER,
-                };
-                connection.timer.set(Instant::now(), wait);
+                match *started {
+                    Some(_) => connection.timer.set(Instant::now(), Duration::from_millis(timeouts.head_ms)),
+                    None => connection.timer.set_roughly(LINGER),
+                }
             }
+            waited |= started.is_some();
             if connection.timer.poll_expired(cx) {
                 return Poll::Ready(match *started {
                     Some(_) => Head::Refused(Slug::HeadTimeout, ""),
@@ -310,7 +315,8 @@ async fn read_head(
             return Poll::Pending;
         }
     })
-    .await
+    .await;
+    (head, waited)
 }
 
 fn refused(error: ParseError) -> Head {

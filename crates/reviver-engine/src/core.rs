@@ -13,6 +13,7 @@ use reviver_plan::Snapshot;
 
 use crate::auth::Authenticator;
 use crate::buffers::Pool;
+use crate::engine::Host;
 use crate::listener::Listeners;
 use crate::log::CoreLog;
 use crate::metrics::{CoreMetrics, MetricMap};
@@ -55,6 +56,7 @@ pub struct Core {
     pub log: RefCell<CoreLog>,
     pub metrics: CoreMetrics,
     pub auth: Authenticator,
+    release_memory: fn(),
     pub listeners: Listeners,
     pub shared: Arc<Shared>,
     current: RefCell<Rc<CoreSnapshot>>,
@@ -72,7 +74,7 @@ impl Core {
     pub fn new(
         log: CoreLog,
         metrics: CoreMetrics,
-        auth: Authenticator,
+        host: Host,
         shared: Arc<Shared>,
         snapshot: Arc<Snapshot>,
     ) -> Rc<Self> {
@@ -87,7 +89,8 @@ impl Core {
             pipes: Pool::default(),
             log: RefCell::new(log),
             metrics,
-            auth,
+            auth: Authenticator::new(host.checker, host.secret),
+            release_memory: host.release_memory,
             listeners: Listeners::default(),
             shared,
             current,
@@ -173,8 +176,9 @@ impl Core {
             let now = Instant::now();
             self.clock.set((now, unix_ms()));
             self.upstreams.sweep(now);
-            self.works.trim();
-            self.pipes.trim();
+            if self.works.trim() + self.pipes.trim() > 0 {
+                (self.release_memory)();
+            }
         }
     }
 }

@@ -25,6 +25,13 @@ pub enum ClientProtocol {
     Socks5,
 }
 
+/// When the first byte of a head came, and when its last had been read.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadTimes {
+    pub started: Instant,
+    pub complete: Instant,
+}
+
 /// What becomes of the client connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
@@ -93,11 +100,12 @@ pub async fn run(
     work: &mut Work,
     snapshot: &Rc<CoreSnapshot>,
     listener: u16,
-    started: Instant,
+    times: HeadTimes,
     protocol: ClientProtocol,
     user: Option<String>,
 ) -> Then {
     let core = Rc::clone(&connection.core);
+    let started = times.started;
     let client = client_of(connection, snapshot, Some(&work.request));
     let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, core.unix_ms_at(started));
     if protocol == ClientProtocol::Socks5 {
@@ -106,7 +114,8 @@ pub async fn run(
     let mut carried = Carried { user, ..Carried::default() };
     let counted = core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener);
     work.replay.clear();
-    let now = Instant::now();
+    // The clock is read only where something was waited for.
+    let mut now = times.complete;
     let mut command = flow.step(Event::Request(&work.request), now);
     loop {
         command = match command {
@@ -128,8 +137,10 @@ pub async fn run(
                 match connect(connection, work, snapshot, &flow, target, fresh).await {
                     Ok(upstream) => {
                         let event = Event::Connected { address: upstream.address, reused: upstream.reused };
+                        if !upstream.reused {
+                            now = Instant::now();
+                        }
                         carried.upstream = Some(upstream);
-                        let now = Instant::now();
                         flow.step(event, now)
                     }
                     Err(Trouble::Upstream { slug, sent }) => flow.step(Event::Failed { slug, sent }, Instant::now()),
@@ -149,16 +160,16 @@ pub async fn run(
                     Some(exchange) if interim => match exchange::pass_interim(connection, work, &flow).await {
                         Ok(bytes) => {
                             carried.written += bytes;
-                            exchange.await_response(connection, work, upstream).await
+                            exchange.await_response(connection, work, upstream, Instant::now()).await
                         }
                         Err(trouble) => Err(trouble),
                     },
                     _ => {
                         let exchange = Exchange::begin(connection, work, &flow, snapshot, listener);
-                        carried.exchange.insert(exchange).await_response(connection, work, upstream).await
+                        carried.exchange.insert(exchange).await_response(connection, work, upstream, now).await
                     }
                 };
-                let now = Instant::now();
+                now = Instant::now();
                 match outcome {
                     Ok(()) => {
                         let repeatable = carried.exchange.as_ref().is_some_and(Exchange::is_repeatable);
@@ -188,7 +199,8 @@ pub async fn run(
                 };
                 let keep = keeps_alive(connection, snapshot, listener) && exchange.upload_over();
                 let plan = BodyPlan::new(&work.request, &work.response, keep);
-                let outcome = exchange.relay(connection, work, upstream, &flow, plan).await;
+                let (outcome, at) = exchange.relay(connection, work, upstream, &flow, plan, now).await;
+                now = at;
                 let exchange_over = carried.exchange.as_ref().is_some_and(Exchange::upload_over);
                 carried.then = Some(match outcome {
                     Relayed::Complete if plan.keep_alive => Then::KeepAlive,
@@ -196,7 +208,7 @@ pub async fn run(
                     Relayed::Complete => Then::Drain,
                     _ => Then::Close,
                 });
-                flow.step(Event::Relayed(outcome), Instant::now())
+                flow.step(Event::Relayed(outcome), now)
             }
             Command::Tunnel => {
                 let Some(upstream) = carried.upstream.take() else {

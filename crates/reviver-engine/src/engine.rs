@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::auth::{Authenticator, PasswordCheck};
+use crate::auth::PasswordCheck;
 use crate::core::{Core, Shared};
 use crate::listener::{self, Bound, Listeners};
 use crate::log::{CoreLog, LogHub, SinkStatus};
@@ -68,14 +68,23 @@ struct State {
     panics_told: usize,
 }
 
+/// What the process around the engine provides.
+#[derive(Clone)]
+pub struct Host {
+    pub checker: Arc<dyn PasswordCheck>,
+    /// Random, and known to this process only.
+    pub secret: [u8; 32],
+    /// Gives memory that a thread has freed back to the system.
+    pub release_memory: fn(),
+}
+
 /// All workers of this process.
 pub struct Engine {
     cores: Vec<UnboundedSender<Order>>,
     shared: Arc<Shared>,
     log: LogHub,
     metrics: Metrics,
-    checker: Arc<dyn PasswordCheck>,
-    secret: [u8; 32],
+    host: Host,
     stopped: AtomicBool,
     state: Mutex<State>,
     started: Instant,
@@ -116,12 +125,7 @@ pub struct PoolStatus {
 impl Engine {
     /// Builds the first snapshot, opens the logs and binds all listeners. `inherited` are listening sockets
     /// that a service manager opened, by address.
-    pub fn new(
-        plan: &str,
-        inherited: HashMap<String, i32>,
-        checker: Arc<dyn PasswordCheck>,
-        secret: [u8; 32],
-    ) -> Result<Self, EngineError> {
+    pub fn new(plan: &str, inherited: HashMap<String, i32>, host: Host) -> Result<Self, EngineError> {
         let snapshot = build(plan)?;
         let workers = snapshot.plan.workers.max(1) as usize;
         let mut open = HashMap::new();
@@ -151,8 +155,7 @@ impl Engine {
             shared: Arc::new(Shared::default()),
             log,
             metrics,
-            checker,
-            secret,
+            host,
             stopped: AtomicBool::new(false),
             state: Mutex::new(state),
             started: Instant::now(),
@@ -169,11 +172,11 @@ impl Engine {
         let seeds = std::mem::take(&mut state.seeds);
         for (index, seed) in seeds.into_iter().enumerate() {
             let snapshot = Arc::clone(&state.snapshot);
-            let auth = Authenticator::new(Arc::clone(&self.checker), self.secret);
+            let host = self.host.clone();
             let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new()
                 .name(format!("reviver-{index}"))
-                .spawn(move || run_core(seed, auth, shared, snapshot))
+                .spawn(move || run_core(seed, host, shared, snapshot))
                 .map_err(EngineError::Worker)?;
             state.threads.push(thread);
         }
@@ -352,7 +355,7 @@ fn bind_new(
     Ok(bound)
 }
 
-fn run_core(seed: CoreSeed, auth: Authenticator, shared: Arc<Shared>, snapshot: Arc<Snapshot>) {
+fn run_core(seed: CoreSeed, host: Host, shared: Arc<Shared>, snapshot: Arc<Snapshot>) {
     // Two threads beside the core's own, for work that blocks: passwords.
     let runtime =
         Builder::new_current_thread().enable_all().max_blocking_threads(2).build_local(LocalOptions::default());
@@ -362,7 +365,7 @@ fn run_core(seed: CoreSeed, auth: Authenticator, shared: Arc<Shared>, snapshot: 
     };
     runtime.block_on(async move {
         let mut orders = seed.orders;
-        let core = Core::new(seed.log, seed.metrics, auth, shared, snapshot);
+        let core = Core::new(seed.log, seed.metrics, host, shared, snapshot);
         tokio::task::spawn_local(std::rc::Rc::clone(&core.timers).run());
         tokio::task::spawn_local(std::rc::Rc::clone(&core).housekeeping());
         open_all(&core, seed.bound);

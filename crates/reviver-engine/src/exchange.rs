@@ -131,6 +131,7 @@ impl Exchange {
         connection: &mut Connection,
         work: &mut Work,
         upstream: &mut Upstream,
+        begun: Instant,
     ) -> Result<(), Trouble> {
         let mut scan = HeadScan::for_responses(RESPONSE_LIMITS);
         let mut deadline: Option<Instant> = None;
@@ -162,7 +163,7 @@ impl Exchange {
                 let progress = self.upload.as_ref().map_or(0, |u| u.sent + u.received);
                 if moved != progress || deadline.is_none() {
                     moved = progress;
-                    let now = Instant::now();
+                    let now = if deadline.is_none() { begun } else { Instant::now() };
                     let wait = if self.upload_over { self.first_byte } else { self.upload_wait() };
                     deadline = Some(now + wait);
                     connection.wait_until(now, now + wait);
@@ -253,7 +254,8 @@ impl Exchange {
         mut upstream: Upstream,
         flow: &Flow<'_>,
         plan: BodyPlan,
-    ) -> Relayed {
+        begun: Instant,
+    ) -> (Relayed, Instant) {
         let mut out = std::mem::take(&mut work.to_client);
         out.clear();
         write_head(&mut out, work, flow, Some(plan));
@@ -299,7 +301,7 @@ impl Exchange {
             let progress = download.sent + download.received + self.upload.as_ref().map_or(0, |u| u.sent);
             if moved != progress || deadline.is_none() {
                 moved = progress;
-                let now = Instant::now();
+                let now = if deadline.is_none() { begun } else { Instant::now() };
                 let wait = if waits_for_upstream { self.idle } else { self.client_idle };
                 deadline = Some(now + wait);
                 connection.wait_until(now, now + wait);
@@ -314,6 +316,7 @@ impl Exchange {
             Poll::Pending
         })
         .await;
+        let now = Instant::now();
         let clean = outcome == Relayed::Complete && work.upstream_in.is_empty() && self.upload_over();
         work.upstream_in.clear();
         if clean
@@ -321,9 +324,9 @@ impl Exchange {
             && from != Framing::UntilClose
             && let Some(home) = upstream.home.take()
         {
-            home.give(upstream, Instant::now());
+            home.give(upstream, now);
         }
-        outcome
+        (outcome, now)
     }
 
     /// Writes the sizes of this exchange into the record.

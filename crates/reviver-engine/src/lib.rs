@@ -23,4 +23,4 @@ mod upstream;
 mod work;
 
 pub use auth::PasswordCheck;
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, Host};

@@ -17,7 +17,7 @@ const OUT_SIZE: usize = 16 * 1024;
 #[derive(Debug)]
 enum Source {
     Length(u64),
-    Chunked(ChunkDecoder),
+    Chunked(Box<ChunkDecoder>),
     UntilClose,
     Finished,
 }
@@ -66,7 +66,7 @@ impl Pump {
         let source = match from {
             Framing::None | Framing::Length(0) => Source::Finished,
             Framing::Length(length) => Source::Length(length),
-            Framing::Chunked => Source::Chunked(ChunkDecoder::new(limits)),
+            Framing::Chunked => Source::Chunked(Box::new(ChunkDecoder::new(limits))),
             Framing::UntilClose => Source::UntilClose,
         };
         Self {

@@ -39,7 +39,8 @@ pub async fn serve(
     connection.timer.set(started, Duration::from_millis(patience));
     match negotiate(connection, work, snapshot).await {
         Ok(user) => {
-            let then = driver::run(connection, work, snapshot, listener, started, ClientProtocol::Socks5, user).await;
+            let times = driver::HeadTimes { started, complete: Instant::now() };
+            let then = driver::run(connection, work, snapshot, listener, times, ClientProtocol::Socks5, user).await;
             then == Then::Drain
         }
         Err(Ended::Lost) => {

@@ -151,10 +151,23 @@ impl Timer {
         }
         // Rounded up, so that nothing expires early.
         let deadline = self.timers.tick_at(now + after) + 1;
-        let mut wheel = self.timers.wheel.borrow_mut();
-        if wheel.entries == 0 {
+        if self.timers.wheel.borrow().entries == 0 {
             self.timers.tick.set(self.timers.tick.get().max(self.timers.tick_at(now)));
         }
+        self.arm(deadline);
+    }
+
+    /// Like [`Self::set`] from about now, without reading the clock: up to a tick early.
+    pub fn set_roughly(&self, after: Duration) {
+        let timers = &self.timers;
+        if timers.wheel.borrow().entries == 0 {
+            return self.set(Instant::now(), after);
+        }
+        self.arm(timers.tick.get() + after.as_millis() as u64 / TICK_MS + 1);
+    }
+
+    fn arm(&self, deadline: u64) {
+        let mut wheel = self.timers.wheel.borrow_mut();
         let slot = &mut wheel.slots[self.index as usize];
         slot.deadline = deadline;
         if slot.queued > deadline {

@@ -1,6 +1,6 @@
 //! The response head as the client sees it.
 
-use reviver_http::{FieldKind, FieldSink, Framing, Method, RequestHead, ResponseHead, Version};
+use reviver_http::{Fate, FieldKind, FieldSink, Framing, Method, RequestHead, ResponseHead, Version};
 use reviver_plan::{AnonymityLevel, HeaderRules, Role};
 
 use crate::Flow;
@@ -38,34 +38,27 @@ impl Flow<'_> {
     ) {
         let none = HeaderRules::default();
         let rules = self.route().map_or(&none, |r| &r.response_headers);
-        for field in response.fields() {
+        // Metadata of what GET would have brought; a body's own length is written below.
+        let length_stays = request.method == Method::Head || response.status == 304;
+        let forward = self.role == Role::Forward;
+        response.pass_fields(sink, |field| {
             match field.kind {
-                kind if kind.is_hop_by_hop() => continue,
-                FieldKind::ContentLength => {
-                    // Metadata of what GET would have brought; a body's own length is written below.
-                    let bodiless = request.method == Method::Head || response.status == 304;
-                    if !bodiless {
-                        continue;
-                    }
-                }
-                // For this proxy or for none: an origin does not ask for a proxy's password.
-                FieldKind::ProxyAuthenticate | FieldKind::ProxyAuthenticationInfo => continue,
                 // A forward proxy must not be led around its own policy (RFC 7838).
-                FieldKind::Other
-                    if self.role == Role::Forward && response.name(field).eq_ignore_ascii_case(b"alt-svc") =>
-                {
-                    continue;
+                FieldKind::Other if forward && response.name(field).eq_ignore_ascii_case(b"alt-svc") => {
+                    return Fate::Drop;
                 }
+                FieldKind::Other => {}
+                FieldKind::ContentLength if length_stays => {}
+                // For this proxy or for none: an origin does not ask for a proxy's password.
+                FieldKind::ContentLength | FieldKind::ProxyAuthenticate | FieldKind::ProxyAuthenticationInfo => {
+                    return Fate::Drop;
+                }
+                kind if kind.is_hop_by_hop() => return Fate::Drop,
                 _ => {}
             }
-            let name = response.name(field);
-            if !is_ruled_out(name, rules) {
-                sink.field(name, response.value(field));
-            }
-        }
-        if self.role == Role::Forward
-            && self.snapshot.plan.forward.as_ref().is_some_and(|f| f.anonymity.level != AnonymityLevel::High)
-        {
+            if is_ruled_out(response.name(field), rules) { Fate::Drop } else { Fate::Pass }
+        });
+        if forward && self.snapshot.plan.forward.as_ref().is_some_and(|f| f.anonymity.level != AnonymityLevel::High) {
             write_via(self.snapshot, response.version, &none, sink);
         }
         add_fields(rules, sink);

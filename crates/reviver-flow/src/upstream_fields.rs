@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use reviver_http::{Field, FieldKind, FieldSink, Framing, RequestHead, TargetForm, Version};
+use reviver_http::{Fate, FieldKind, FieldSink, Framing, RequestHead, TargetForm, Version};
 use reviver_plan::{AnonymityLevel, FieldPolicy, HeaderRules, Role, Snapshot};
 
 use crate::Flow;
@@ -118,41 +118,37 @@ impl Flow<'_> {
         let trusted = self.snapshot.trusted.contains(self.client.peer.ip());
         let mut forwarded_for: Option<Vec<u8>> = None;
         let (mut proto, mut host) = (false, false);
-        for field in head.fields() {
-            let value = head.value(field);
+        head.pass_fields(sink, |field| {
             match field.kind {
-                kind if is_rewritten(kind) => continue,
+                FieldKind::Other => {}
+                kind if is_rewritten(kind) => return Fate::Drop,
                 FieldKind::XForwardedFor => {
                     if trusted {
-                        let list = forwarded_for.get_or_insert_default();
-                        if !list.is_empty() {
-                            list.extend_from_slice(b", ");
-                        }
-                        list.extend_from_slice(value);
+                        append_member(&mut forwarded_for, head.value(field));
                     }
-                    continue;
+                    return Fate::Drop;
                 }
-                FieldKind::XForwardedProto | FieldKind::XForwardedHost | FieldKind::XForwardedPort => {
+                FieldKind::XForwardedProto
+                | FieldKind::XForwardedHost
+                | FieldKind::XForwardedPort
+                | FieldKind::Forwarded
+                | FieldKind::XRealIp => {
                     if !trusted {
-                        continue;
+                        return Fate::Drop;
                     }
                     proto |= field.kind == FieldKind::XForwardedProto;
                     host |= field.kind == FieldKind::XForwardedHost;
                 }
-                FieldKind::Forwarded | FieldKind::XRealIp if !trusted => continue,
                 _ => {}
             }
-            pass(head, field, rules, sink);
-        }
+            if is_ruled_out(head.name(field), rules) { Fate::Drop } else { Fate::Pass }
+        });
         write_max_forwards(head, sink);
         let mut peer = AddressText::new(self.client.peer.ip());
         match forwarded_for {
-            Some(mut list) => {
-                if !list.is_empty() {
-                    list.extend_from_slice(b", ");
-                }
-                list.extend_from_slice(peer.text());
-                generated(b"X-Forwarded-For", &list, rules, sink);
+            Some(_) => {
+                append_member(&mut forwarded_for, peer.text());
+                generated(b"X-Forwarded-For", forwarded_for.as_deref().unwrap_or_default(), rules, sink);
             }
             None => generated(b"X-Forwarded-For", peer.text(), rules, sink),
         }
@@ -168,70 +164,67 @@ impl Flow<'_> {
     fn forward_fields(&self, head: &RequestHead, sink: &mut impl FieldSink) {
         let Some(anonymity) = self.snapshot.plan.forward.as_ref().map(|f| &f.anonymity) else { return };
         let level = anonymity.level;
+        let transparent = level == AnonymityLevel::Transparent;
+        let high = level == AnonymityLevel::High;
         let mut forwarded_for: Option<Vec<u8>> = None;
-        for field in head.fields() {
-            let value = head.value(field);
-            match field.kind {
-                kind if is_rewritten(kind) => continue,
-                FieldKind::XForwardedFor => {
-                    if level == AnonymityLevel::Transparent {
-                        let list = forwarded_for.get_or_insert_default();
-                        list.extend_from_slice(value);
-                        list.extend_from_slice(b", ");
-                    }
-                    continue;
-                }
-                FieldKind::Forwarded
-                | FieldKind::XForwardedProto
-                | FieldKind::XForwardedHost
-                | FieldKind::XForwardedPort
-                | FieldKind::XRealIp
-                    if level != AnonymityLevel::Transparent =>
-                {
-                    continue;
-                }
-                FieldKind::Via | FieldKind::CdnLoop | FieldKind::From if level == AnonymityLevel::High => continue,
-                FieldKind::UserAgent => match &anonymity.user_agent {
-                    FieldPolicy::Keep | FieldPolicy::SameHost => {}
-                    FieldPolicy::Remove => continue,
-                    FieldPolicy::Replace(text) => {
-                        sink.field(head.name(field), text.as_bytes());
-                        continue;
-                    }
-                },
-                FieldKind::Referer => match &anonymity.referer {
-                    FieldPolicy::Keep => {}
-                    FieldPolicy::SameHost if same_host(value, head.host()) => {}
-                    FieldPolicy::SameHost | FieldPolicy::Remove => continue,
-                    FieldPolicy::Replace(text) => {
-                        sink.field(head.name(field), text.as_bytes());
-                        continue;
-                    }
-                },
-                FieldKind::Cookie if anonymity.cookies == FieldPolicy::Remove => continue,
-                FieldKind::Other if level != AnonymityLevel::Transparent => {
-                    let name = head.name(field);
-                    if is_named(name, CLIENT_ADDRESS_FIELDS)
-                        || (level == AnonymityLevel::High && is_named(name, IDENTIFYING_FIELDS))
-                    {
-                        continue;
-                    }
-                }
-                _ => {}
+        head.pass_fields(sink, |field| match field.kind {
+            FieldKind::Other if transparent => Fate::Pass,
+            FieldKind::Other => {
+                let name = head.name(field);
+                let tells = is_named(name, CLIENT_ADDRESS_FIELDS) || (high && is_named(name, IDENTIFYING_FIELDS));
+                if tells { Fate::Drop } else { Fate::Pass }
             }
-            sink.field(head.name(field), value);
-        }
+            kind if is_rewritten(kind) => Fate::Drop,
+            FieldKind::XForwardedFor => {
+                if transparent {
+                    append_member(&mut forwarded_for, head.value(field));
+                }
+                Fate::Drop
+            }
+            FieldKind::Forwarded
+            | FieldKind::XForwardedProto
+            | FieldKind::XForwardedHost
+            | FieldKind::XForwardedPort
+            | FieldKind::XRealIp
+                if !transparent =>
+            {
+                Fate::Drop
+            }
+            FieldKind::Via | FieldKind::CdnLoop | FieldKind::From if high => Fate::Drop,
+            FieldKind::UserAgent => fate_of(&anonymity.user_agent, || true),
+            FieldKind::Referer => fate_of(&anonymity.referer, || same_host(head.value(field), head.host())),
+            FieldKind::Cookie => fate_of(&anonymity.cookies, || true),
+            _ => Fate::Pass,
+        });
         write_max_forwards(head, sink);
-        let none = HeaderRules::default();
-        if level == AnonymityLevel::Transparent {
-            let mut list = forwarded_for.unwrap_or_default();
-            list.extend_from_slice(AddressText::new(self.client.address).text());
-            sink.field(b"X-Forwarded-For", &list);
+        if transparent {
+            append_member(&mut forwarded_for, AddressText::new(self.client.address).text());
+            sink.field(b"X-Forwarded-For", forwarded_for.as_deref().unwrap_or_default());
         }
-        if level != AnonymityLevel::High {
-            write_via(self.snapshot, head.version, &none, sink);
+        if !high {
+            write_via(self.snapshot, head.version, &HeaderRules::default(), sink);
         }
     }
+}
+
+/// What a policy makes of a field; `same_host` tells whether it leads to where the request goes.
+fn fate_of(policy: &FieldPolicy, same_host: impl FnOnce() -> bool) -> Fate<'_> {
+    match policy {
+        FieldPolicy::Keep => Fate::Pass,
+        FieldPolicy::Remove => Fate::Drop,
+        FieldPolicy::SameHost if same_host() => Fate::Pass,
+        FieldPolicy::SameHost => Fate::Drop,
+        FieldPolicy::Replace(text) => Fate::Replace(text.as_bytes()),
+    }
+}
+
+/// One more member at the end of a comma-separated list.
+fn append_member(list: &mut Option<Vec<u8>>, member: &[u8]) {
+    let list = list.get_or_insert_default();
+    if !list.is_empty() {
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(member);
 }
 
 /// Fields that the proxy writes itself or that end here.
@@ -245,13 +238,6 @@ fn is_rewritten(kind: FieldKind) -> bool {
                 | FieldKind::MaxForwards
                 | FieldKind::ProxyAuthorization
         )
-}
-
-/// Passes a field on, unless a rule removes or replaces it.
-fn pass(head: &RequestHead, field: &Field, rules: &HeaderRules, sink: &mut impl FieldSink) {
-    if !is_ruled_out(head.name(field), rules) {
-        sink.field(head.name(field), head.value(field));
-    }
 }
 
 /// A field of the proxy's own, which rules may remove or replace like any other.

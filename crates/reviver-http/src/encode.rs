@@ -1,8 +1,22 @@
 //! Heads and chunk frames as bytes.
 
+use crate::Field;
+
 /// Where the fields of a rewritten head go: bytes for HTTP/1, a header list for HTTP/2.
 pub trait FieldSink {
     fn field(&mut self, name: &[u8], value: &[u8]);
+
+    /// Whole lines, CRLF included, as they stood in a head that was checked.
+    fn lines(&mut self, lines: &[u8]);
+}
+
+/// What becomes of a field on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate<'a> {
+    Pass,
+    Drop,
+    /// Another value in its place.
+    Replace(&'a [u8]),
 }
 
 /// Writes fields as HTTP/1 lines to the end of a buffer.
@@ -18,6 +32,41 @@ impl FieldSink for H1Sink<'_> {
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
+
+    #[inline]
+    fn lines(&mut self, lines: &[u8]) {
+        self.0.extend_from_slice(lines);
+    }
+}
+
+/// Writes the fields of a head as `fate` decides. Neighbours that pass are copied as one run.
+pub(crate) fn pass_fields<'f>(
+    bytes: &[u8],
+    fields: &[Field],
+    sink: &mut impl FieldSink,
+    mut fate: impl FnMut(&Field) -> Fate<'f>,
+) {
+    let mut run = 0..0;
+    for field in fields {
+        let fate = fate(field);
+        if fate == Fate::Pass {
+            // neighbours in the table are neighbours in the head
+            let start = if run.is_empty() { field.name.start as usize } else { run.start };
+            run = start..line_end(bytes, field);
+            continue;
+        }
+        sink.lines(&bytes[std::mem::take(&mut run)]);
+        if let Fate::Replace(value) = fate {
+            sink.field(field.name.of(bytes), value);
+        }
+    }
+    sink.lines(&bytes[run]);
+}
+
+/// The end of a field's line: behind its value stand only white space and CRLF.
+fn line_end(bytes: &[u8], field: &Field) -> usize {
+    let end = field.value.end();
+    end + bytes[end..].iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
 
 pub fn write_request_line(out: &mut Vec<u8>, method: &[u8], target: &[u8]) {

@@ -1,6 +1,7 @@
 //! Heads: one owned, reused run of bytes and a table of places in it.
 
 use crate::Framing;
+use crate::encode::{Fate, FieldSink, pass_fields};
 
 /// A range of bytes in a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -309,6 +310,11 @@ impl RequestHead {
         field.value.of(&self.bytes)
     }
 
+    /// Writes the fields as `fate` decides for each.
+    pub fn pass_fields<'f>(&self, sink: &mut impl FieldSink, fate: impl FnMut(&Field) -> Fate<'f>) {
+        pass_fields(&self.bytes, &self.fields, sink, fate);
+    }
+
     /// Values of all fields of one kind, in order.
     pub fn values(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {
         self.fields.iter().filter(move |f| f.kind == kind).map(|f| f.value.of(&self.bytes))
@@ -358,6 +364,11 @@ impl ResponseHead {
 
     pub fn value(&self, field: &Field) -> &[u8] {
         field.value.of(&self.bytes)
+    }
+
+    /// Writes the fields as `fate` decides for each.
+    pub fn pass_fields<'f>(&self, sink: &mut impl FieldSink, fate: impl FnMut(&Field) -> Fate<'f>) {
+        pass_fields(&self.bytes, &self.fields, sink, fate);
     }
 
     pub fn values(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {

@@ -23,7 +23,7 @@ pub use accept::{Media, preferred_media};
 pub use chunked::{Chunk, ChunkDecoder};
 pub use decode::{decode_request, decode_response};
 pub use encode::{
-    FieldSink, H1Sink, reason_phrase, write_chunk_head, write_last_chunk, write_request_line, write_status_line,
+    Fate, FieldSink, H1Sink, reason_phrase, write_chunk_head, write_last_chunk, write_request_line, write_status_line,
 };
 pub use error::ParseError;
 pub use framing::{Framing, request_framing, response_framing};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use reviver_engine::{EngineError, PasswordCheck};
+use reviver_engine::{EngineError, Host, PasswordCheck};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,6 +37,11 @@ impl PasswordCheck for Checker {
             answer.unwrap_or(false)
         })
     }
+}
+
+fn release_memory() {
+    // SAFETY: collecting the calling thread's heap has no preconditions.
+    unsafe { libmimalloc_sys::mi_collect(false) }
 }
 
 #[pyfunction]
@@ -95,7 +100,8 @@ impl Engine {
         getrandom::fill(&mut secret).map_err(|e| EngineFailure::new_err(format!("no random numbers: {e}")))?;
         let inherited: HashMap<String, i32> = inherited.unwrap_or_default().into_iter().collect();
         let checker = Arc::new(Checker(check_password));
-        reviver_engine::Engine::new(plan, inherited, checker, secret).map(Self).map_err(raise)
+        let host = Host { checker, secret, release_memory };
+        reviver_engine::Engine::new(plan, inherited, host).map(Self).map_err(raise)
     }
 
     fn start(&self) -> PyResult<()> {
