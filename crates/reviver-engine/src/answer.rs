@@ -18,6 +18,8 @@ const READ_OVER: u64 = 256 * 1024;
 
 pub struct Written {
     pub bytes: u64,
+    /// Of these, the body.
+    pub body: u64,
     pub delivered: bool,
     pub then: Then,
 }
@@ -35,7 +37,7 @@ pub async fn write(
         let mut out = Vec::new();
         socks::write_reply(&mut out, socks_reply(answer), None);
         let delivered = write_all(connection, &out).await;
-        return Written { bytes: out.len() as u64, delivered, then: Then::Drain };
+        return Written { bytes: out.len() as u64, body: 0, delivered, then: Then::Drain };
     }
     let head = &work.request;
     let framing_known = match answer {
@@ -48,7 +50,7 @@ pub async fn write(
     let page = flow.page(answer, Some(head));
     let mut out = std::mem::take(&mut work.to_client);
     out.clear();
-    render(&mut out, connection, &page, Some(head), keep);
+    let body = render(&mut out, connection, &page, Some(head), keep);
     let delivered = write_all(connection, &out).await;
     let bytes = out.len() as u64;
     out.clear();
@@ -60,7 +62,7 @@ pub async fn write(
         (true, _) if read_over(connection, work, flow).await => Then::KeepAlive,
         (true, _) => Then::Drain,
     };
-    Written { bytes, delivered, then }
+    Written { bytes, body, delivered, then }
 }
 
 /// Answers a request whose head could not be taken; the connection ends.
@@ -68,12 +70,12 @@ pub async fn write_refusal(connection: &mut Connection, work: &mut Work, flow: &
     let page = flow.page(answer, None);
     let mut out = std::mem::take(&mut work.to_client);
     out.clear();
-    render(&mut out, connection, &page, None, false);
+    let body = render(&mut out, connection, &page, None, false);
     let delivered = write_all(connection, &out).await;
     let bytes = out.len() as u64;
     out.clear();
     work.to_client = out;
-    Written { bytes, delivered, then: Then::Drain }
+    Written { bytes, body, delivered, then: Then::Drain }
 }
 
 /// After these it is not known where the next request begins, or the body is not worth reading.
@@ -97,7 +99,8 @@ fn small(framing: Framing) -> bool {
     }
 }
 
-fn render(out: &mut Vec<u8>, connection: &Connection, page: &Page<'_>, head: Option<&RequestHead>, keep: bool) {
+/// Appends the whole answer; gives the length of its body.
+fn render(out: &mut Vec<u8>, connection: &Connection, page: &Page<'_>, head: Option<&RequestHead>, keep: bool) -> u64 {
     let bodied = Flow::page_has_body(page.status, head);
     write_status_line(out, page.status, page.reason.as_bytes());
     out.extend_from_slice(b"Date: ");
@@ -118,9 +121,11 @@ fn render(out: &mut Vec<u8>, connection: &Connection, page: &Page<'_>, head: Opt
         _ => {}
     }
     out.extend_from_slice(b"\r\n");
-    if bodied {
-        out.extend_from_slice(&page.body);
+    if !bodied {
+        return 0;
     }
+    out.extend_from_slice(&page.body);
+    page.body.len() as u64
 }
 
 /// Reads over what is left of a request body. False where the connection cannot go on.

@@ -14,7 +14,7 @@ use reviver_http::{HeadLimits, HeadScan, ParseError, decode_request};
 use reviver_plan::{Limits, Role, Timeouts};
 
 use crate::core::{Core, CoreSnapshot};
-use crate::driver::{self, ClientProtocol};
+use crate::driver::{self, ClientProtocol, Refusal};
 use crate::listener::ListenerState;
 use crate::metrics::{Entered, Gauge};
 use crate::socks;
@@ -42,6 +42,8 @@ pub struct Connection {
     pub requests: u32,
     /// The client has ended its writing side.
     pub half_closed: bool,
+    /// Something of the answer to the present request may have been written.
+    pub answering: bool,
     _counted: Option<Entered>,
 }
 
@@ -61,17 +63,27 @@ enum Head {
     Closed,
     /// The client sent only a part and left.
     Broken,
-    Refused(Slug, &'static str),
+    Refused(Refusal),
 }
 
 impl Connection {
+    /// The caller has counted it in `listener.open`.
     pub fn new(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, peer: SocketAddr) -> Self {
         core.live.set(core.live.get() + 1);
-        listener.open.fetch_add(1, Ordering::Relaxed);
         let counted =
             listener.index.get().map(|index| core.metrics.enter(&core.current().metrics, Gauge::Connections, index));
         let timer = core.timers.timer();
-        Self { core, listener, stream, peer, timer, requests: 0, half_closed: false, _counted: counted }
+        Self {
+            core,
+            listener,
+            stream,
+            peer,
+            timer,
+            requests: 0,
+            half_closed: false,
+            answering: false,
+            _counted: counted,
+        }
     }
 
     /// The plan in force and the listener's index in it; none once the listener was removed.
@@ -149,7 +161,7 @@ async fn serve_busy(connection: &mut Connection) -> bool {
         }
         None => {
             core.shared.panics.fetch_add(1, Ordering::Relaxed);
-            driver::record_panic(connection).await;
+            driver::answer_panic(connection, &mut work).await;
             false
         }
     };
@@ -215,8 +227,8 @@ async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
                 driver::record_broken(connection, &snapshot, index, started, ClientProtocol::Http1).await;
                 return Next::Close;
             }
-            Head::Refused(slug, detail) => {
-                driver::refuse(connection, work, &snapshot, index, started, slug, detail).await;
+            Head::Refused(refusal) => {
+                driver::refuse(connection, work, &snapshot, index, started, refusal).await;
                 return Next::Drain;
             }
         };
@@ -270,11 +282,11 @@ async fn read_head(
                     work.client_in.consume(length);
                     return Poll::Ready(match decoded {
                         Ok(()) => Head::Ready,
-                        Err(error) => refused(error),
+                        Err(error) => refused(error, length),
                     });
                 }
                 Ok(None) => {}
-                Err(error) => return Poll::Ready(refused(error)),
+                Err(error) => return Poll::Ready(refused(error, work.client_in.len())),
             }
             if work.client_in.is_full() {
                 work.client_in.grow(limits.head + 16);
@@ -296,7 +308,7 @@ async fn read_head(
                 return Poll::Ready(Head::Closed);
             }
             if connection.core.is_stopping() {
-                return Poll::Ready(Head::Refused(Slug::Draining, ""));
+                return Poll::Ready(Head::Refused(refusal(Slug::Draining, work)));
             }
             if !waiting {
                 waiting = true;
@@ -308,7 +320,7 @@ async fn read_head(
             waited |= started.is_some();
             if connection.timer.poll_expired(cx) {
                 return Poll::Ready(match *started {
-                    Some(_) => Head::Refused(Slug::HeadTimeout, ""),
+                    Some(_) => Head::Refused(refusal(Slug::HeadTimeout, work)),
                     None => Head::Idle,
                 });
             }
@@ -319,8 +331,12 @@ async fn read_head(
     (head, waited)
 }
 
-fn refused(error: ParseError) -> Head {
-    Head::Refused(driver::parse_slug(error), error.slug())
+fn refused(error: ParseError, size: usize) -> Head {
+    Head::Refused(Refusal { slug: driver::parse_slug(error), detail: error.slug(), size })
+}
+
+fn refusal(slug: Slug, work: &Work) -> Refusal {
+    Refusal { slug, detail: "", size: work.client_in.len() }
 }
 
 /// Ends the writing side and reads on, so that no reset destroys the answer on its way.

@@ -58,6 +58,8 @@ struct Carried {
     detail: &'static str,
     /// Bytes that went to the client outside of pumps.
     written: u64,
+    /// Body bytes of an answer of the proxy's own.
+    own_body: u64,
     /// There is a response head to log.
     response: bool,
     then: Option<Then>,
@@ -111,6 +113,7 @@ pub async fn run(
     if protocol == ClientProtocol::Socks5 {
         flow = flow.authenticated();
     }
+    connection.answering = false;
     let mut carried = Carried { user, ..Carried::default() };
     let counted = core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener);
     work.replay.clear();
@@ -126,6 +129,7 @@ pub async fn run(
             Command::Answer(answer) => {
                 let written = answer::write(connection, work, &flow, answer, protocol, carried.detail).await;
                 carried.written += written.bytes;
+                carried.own_body = written.body;
                 carried.then = Some(written.then);
                 flow.step(Event::Answered { delivered: written.delivered }, Instant::now())
             }
@@ -192,7 +196,6 @@ pub async fn run(
                 }
             }
             Command::Relay => {
-                carried.response = true;
                 let (Some(upstream), Some(exchange)) = (carried.upstream.take(), carried.exchange.as_mut()) else {
                     command = flow.step(Event::Relayed(Relayed::ClientAborted), Instant::now());
                     continue;
@@ -208,6 +211,7 @@ pub async fn run(
                     Relayed::Complete => Then::Drain,
                     _ => Then::Close,
                 });
+                carried.response = !matches!(outcome, Relayed::NothingSent(_));
                 flow.step(Event::Relayed(outcome), now)
             }
             Command::Tunnel => {
@@ -215,16 +219,17 @@ pub async fn run(
                     command = flow.step(Event::Relayed(Relayed::ClientAborted), Instant::now());
                     continue;
                 };
-                if let Some(exchange) = carried.exchange.as_mut() {
+                if let Some(exchange) = carried.exchange.take() {
                     carried.response = true;
                     exchange.settle(&mut flow.record);
+                    exchange.give_up(connection, work);
                 }
                 let counted = core.metrics.enter(&snapshot.metrics, Gauge::Tunnels, listener);
                 let moved = tunnel::run(connection, work, upstream, &flow, snapshot, listener, protocol).await;
                 drop(counted);
                 flow.record.bytes_in += moved.from_client;
-                flow.record.bytes_out += moved.to_client;
-                flow.record.request_body = moved.from_client;
+                flow.record.bytes_out += moved.opening + moved.to_client;
+                flow.record.request_body += moved.from_client;
                 flow.record.response_body = moved.to_client;
                 carried.then = Some(Then::Close);
                 flow.step(Event::Relayed(moved.outcome), Instant::now())
@@ -232,12 +237,13 @@ pub async fn run(
             Command::Done => break,
         };
     }
-    if let Some(mut exchange) = carried.exchange.take() {
+    if let Some(exchange) = carried.exchange.take() {
         exchange.settle(&mut flow.record);
         exchange.give_up(connection, work);
     }
     flow.record.bytes_in += work.request.size() as u64;
     flow.record.bytes_out += carried.written;
+    flow.record.response_body += carried.own_body;
     let response = carried.response.then_some(&work.response);
     let entry = entry(snapshot, &flow, carried.detail, response, carried.user.as_deref(), protocol);
     record(connection, snapshot, Entry { head: Some(&work.request), ..entry }).await;
@@ -431,6 +437,14 @@ async fn record(connection: &Connection, snapshot: &CoreSnapshot, entry: Entry<'
     }
 }
 
+/// Why a head was not taken, and how many bytes of it had come.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    pub slug: Slug,
+    pub detail: &'static str,
+    pub size: usize,
+}
+
 /// Answers a request whose head could not be taken, and records it.
 pub async fn refuse(
     connection: &mut Connection,
@@ -438,19 +452,19 @@ pub async fn refuse(
     snapshot: &Rc<CoreSnapshot>,
     listener: u16,
     started: Instant,
-    slug: Slug,
-    detail: &'static str,
+    refusal: Refusal,
 ) {
+    let Refusal { slug, detail, size } = refusal;
     let client = client_of(connection, snapshot, None);
     let started_ms = connection.core.unix_ms_at(started);
     let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, started_ms);
-    let mut written = 0;
+    flow.record.bytes_in = size as u64;
     if let Command::Answer(answer) = flow.step(Event::ClientFailed(slug), Instant::now()) {
         let outcome = answer::write_refusal(connection, work, &flow, answer).await;
-        written = outcome.bytes;
+        flow.record.bytes_out = outcome.bytes;
+        flow.record.response_body = outcome.body;
         flow.step(Event::Answered { delivered: outcome.delivered }, Instant::now());
     }
-    flow.record.bytes_out = written;
     record(connection, snapshot, entry(snapshot, &flow, detail, None, None, ClientProtocol::Http1)).await;
 }
 
@@ -483,11 +497,14 @@ pub async fn record_broken(
     record(connection, snapshot, entry(snapshot, &flow, "incomplete_head", None, None, protocol)).await;
 }
 
-/// After a panic nothing is known of what was already written, so the connection is closed; the record says
-/// what happened.
-pub async fn record_panic(connection: &mut Connection) {
+/// Answers for a flow that ended in a panic, where nothing of an answer has been written yet, and records it.
+pub async fn answer_panic(connection: &mut Connection, work: &mut Work) {
     let Some((snapshot, listener)) = connection.snapshot() else { return };
+    let refusal = Refusal { slug: Slug::InternalError, detail: "panic", size: 0 };
     let now = Instant::now();
+    if !connection.answering {
+        return refuse(connection, work, &snapshot, listener, now, refusal).await;
+    }
     let client = client_of(connection, &snapshot, None);
     let mut flow = Flow::new(&snapshot.snapshot, listener, client, now, connection.core.unix_ms_at(now));
     flow.step(Event::ClientFailed(Slug::InternalError), now);

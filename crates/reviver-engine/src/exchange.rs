@@ -55,6 +55,8 @@ impl Exchange {
         let mut out = std::mem::take(&mut work.to_upstream);
         let head = &work.request;
         out.clear();
+        // What an earlier upstream sent is nothing to this one.
+        work.upstream_in.clear();
         let mut target = std::mem::take(&mut work.target);
         target.clear();
         flow.write_target(head, &mut target, &mut work.scratch);
@@ -259,6 +261,7 @@ impl Exchange {
         let mut out = std::mem::take(&mut work.to_client);
         out.clear();
         write_head(&mut out, work, flow, Some(plan));
+        connection.answering = true;
         let from = work.response.framing;
         let download = self.download.insert(Pump::new(out, from, plan.framing, 0, &RESPONSE_LIMITS));
         let mut deadline: Option<Instant> = None;
@@ -309,13 +312,20 @@ impl Exchange {
             if deadline.is_some_and(|d| connection.poll_deadline(cx, d)) {
                 return Poll::Ready(match waits_for_upstream {
                     _ if connection.core.is_stopping() => Relayed::Expired(Slug::Draining),
-                    true => Relayed::UpstreamAborted(Slug::ReadTimeout),
+                    true => Relayed::Expired(Slug::ReadTimeout),
                     false => Relayed::Expired(Slug::SlowClient),
                 });
             }
             Poll::Pending
         })
         .await;
+        let nothing_sent = self.download.as_ref().is_some_and(|d| d.sent == 0);
+        let outcome = match outcome {
+            Relayed::UpstreamAborted(slug) | Relayed::Expired(slug @ Slug::ReadTimeout) if nothing_sent => {
+                Relayed::NothingSent(slug)
+            }
+            outcome => outcome,
+        };
         let now = Instant::now();
         let clean = outcome == Relayed::Complete && work.upstream_in.is_empty() && self.upload_over();
         work.upstream_in.clear();
@@ -330,7 +340,7 @@ impl Exchange {
     }
 
     /// Writes the sizes of this exchange into the record.
-    pub fn settle(&mut self, record: &mut Record) {
+    pub fn settle(&self, record: &mut Record) {
         if let Some(upload) = &self.upload {
             record.request_body = upload.body;
             record.bytes_in += upload.received;
@@ -339,19 +349,9 @@ impl Exchange {
             record.response_body = download.body;
             record.bytes_out += download.sent;
         }
-        self.upload_settled();
     }
 
-    fn upload_settled(&mut self) {
-        if let Some(upload) = &mut self.upload {
-            upload.received = 0;
-        }
-        if let Some(download) = &mut self.download {
-            download.sent = 0;
-        }
-    }
-
-    /// Gives back all space; what the upstream has sent beyond is forgotten.
+    /// Gives back all space.
     pub fn give_up(mut self, connection: &Connection, work: &mut Work) {
         let pipes = &connection.core.pipes;
         if let Some(upload) = self.upload.take() {
@@ -360,7 +360,6 @@ impl Exchange {
         if let Some(download) = self.download.take() {
             work.to_client = download.into_space(pipes);
         }
-        work.upstream_in.clear();
     }
 }
 
@@ -395,6 +394,7 @@ pub async fn pass_interim(connection: &mut Connection, work: &mut Work, flow: &F
 pub async fn write_all(connection: &mut Connection, bytes: &[u8]) -> bool {
     let patience =
         connection.snapshot().and_then(|(s, i)| s.snapshot.listener(i).map(|l| l.timeouts.body_ms)).unwrap_or(10_000);
+    connection.answering = true;
     let mut written = 0;
     let mut armed = false;
     poll_fn(|cx| {

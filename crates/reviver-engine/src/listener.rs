@@ -100,30 +100,47 @@ async fn accept(core: Rc<Core>, state: Rc<ListenerState>, listener: TcpListener)
     let mut closed = std::pin::pin!(state.closed.notified());
     let mut closing = false;
     loop {
-        let limit = state.index.get().and_then(|i| Some(core.current().snapshot.listener(i)?.limits.connections));
-        let full = limit.is_some_and(|l| l != 0 && state.open.load(Ordering::Relaxed) >= l as usize);
-        let accepted = if full && !closing {
-            Some(Err(io::ErrorKind::WouldBlock.into()))
-        } else {
-            std::future::poll_fn(|cx| {
-                closing = closing || closed.as_mut().poll(cx).is_ready();
-                match listener.poll_accept(cx) {
-                    Poll::Pending if closing => Poll::Ready(None),
-                    other => other.map(Some),
-                }
-            })
-            .await
-        };
-        match accepted {
+        let accepted = std::future::poll_fn(|cx| {
+            closing = closing || closed.as_mut().poll(cx).is_ready();
+            match listener.poll_accept(cx) {
+                Poll::Pending if closing => Poll::Ready(None),
+                other => other.map(Some),
+            }
+        });
+        match accepted.await {
             None => return,
             Some(Ok((stream, peer))) => {
+                // Beyond the limit a connection waits until another one ends.
+                while !state.reserve(&core) {
+                    if closing {
+                        return;
+                    }
+                    closing = tokio::time::timeout(PAUSE, closed.as_mut()).await.is_ok();
+                }
                 let connection = Connection::new(Rc::clone(&core), Rc::clone(&state), Stream::Tcp(stream), peer);
                 tokio::task::spawn_local(connection::serve(connection));
             }
             Some(Err(e)) if is_of_one_connection(&e) => {}
-            // Descriptors or the listener's limit are used up: others must end first.
+            // Descriptors are used up: others must end first.
             Some(Err(_)) if closing => return,
             Some(Err(_)) => closing = tokio::time::timeout(PAUSE, closed.as_mut()).await.is_ok(),
+        }
+    }
+}
+
+impl ListenerState {
+    /// Counts one more connection, unless all cores together have as many as the limit allows.
+    fn reserve(&self, core: &Core) -> bool {
+        let limit = self.index.get().and_then(|i| Some(core.current().snapshot.listener(i)?.limits.connections));
+        match limit {
+            None | Some(0) => {
+                self.open.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Some(limit) => self
+                .open
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit as usize).then_some(open + 1))
+                .is_ok(),
         }
     }
 }

@@ -122,6 +122,9 @@ impl Pump {
         to: &mut Stream,
         pipes: &Pool<Pipe>,
     ) -> Poll<Result<(), PumpError>> {
+        if self.limit != 0 && self.body > self.limit {
+            return Poll::Ready(Err(PumpError::TooLarge));
+        }
         loop {
             if !input.is_empty() && !self.source_finished() {
                 self.take(input)?;

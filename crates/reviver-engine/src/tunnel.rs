@@ -20,6 +20,8 @@ use crate::work::Work;
 /// What a tunnel came to.
 pub struct Moved {
     pub outcome: Relayed,
+    /// Bytes of the head that opened it.
+    pub opening: u64,
     pub from_client: u64,
     pub to_client: u64,
 }
@@ -78,6 +80,7 @@ pub async fn run(
     listener: u16,
     protocol: ClientProtocol,
 ) -> Moved {
+    connection.answering = true;
     let mut opening = std::mem::take(&mut work.to_client);
     opening.clear();
     match (protocol, flow.record.status) {
@@ -126,5 +129,5 @@ pub async fn run(
     work.to_upstream = up.pump.into_space(pipes);
     work.to_client = down.pump.into_space(pipes);
     work.upstream_in.clear();
-    Moved { outcome, from_client, to_client }
+    Moved { outcome, opening: opening_length, from_client, to_client }
 }

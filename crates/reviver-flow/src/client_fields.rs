@@ -1,7 +1,7 @@
 //! The response head as the client sees it.
 
 use reviver_http::{Fate, FieldKind, FieldSink, Framing, Method, RequestHead, ResponseHead, Version};
-use reviver_plan::{AnonymityLevel, HeaderRules, Role};
+use reviver_plan::{AnonymityLevel, FieldPolicy, HeaderRules, Role};
 
 use crate::Flow;
 use crate::upstream_fields::{add_fields, is_ruled_out, write_via};
@@ -41,6 +41,8 @@ impl Flow<'_> {
         // Metadata of what GET would have brought; a body's own length is written below.
         let length_stays = request.method == Method::Head || response.status == 304;
         let forward = self.role == Role::Forward;
+        let anonymity = self.snapshot.plan.forward.as_ref().filter(|_| forward).map(|f| &f.anonymity);
+        let no_cookies = anonymity.is_some_and(|a| a.cookies == FieldPolicy::Remove);
         response.pass_fields(sink, |field| {
             match field.kind {
                 // A forward proxy must not be led around its own policy (RFC 7838).
@@ -53,6 +55,7 @@ impl Flow<'_> {
                 FieldKind::ContentLength | FieldKind::ProxyAuthenticate | FieldKind::ProxyAuthenticationInfo => {
                     return Fate::Drop;
                 }
+                FieldKind::SetCookie if no_cookies => return Fate::Drop,
                 kind if kind.is_hop_by_hop() => return Fate::Drop,
                 _ => {}
             }

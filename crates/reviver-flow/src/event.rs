@@ -23,6 +23,8 @@ pub enum Relayed {
     Complete,
     ClientAborted,
     UpstreamAborted(Slug),
+    /// The upstream failed while not a byte of its response had been passed on: the proxy can still answer.
+    NothingSent(Slug),
     Expired(Slug),
 }
 

@@ -58,6 +58,7 @@ pub struct Flow<'s> {
     reused: bool,
     /// A kept connection was found dead, and a fresh one has been asked for.
     renewed: bool,
+    renewals: u8,
     /// The verdict that holds once the client has proved who it is.
     pending: Option<Verdict>,
     started: Instant,
@@ -81,6 +82,7 @@ impl<'s> Flow<'s> {
             tried: SmallVec::new(),
             reused: false,
             renewed: false,
+            renewals: 0,
             pending: None,
             started,
             mark: started,
@@ -184,11 +186,14 @@ impl<'s> Flow<'s> {
         self.mark = now;
         self.idempotent = head.method.is_idempotent();
         self.upgrade = head.upgrade;
+        let client = self.client.address;
+        self.note(Phase::ClientConnect, VerdictKind::Continue, Reason::default(), || format!("client {client}"));
         if let Err(reason) = decide::check_head(self.snapshot, head) {
             return self.reject(Phase::RequestHead, reason);
         }
-        self.note(Phase::RequestHead, VerdictKind::Continue, Reason::default(), || {
-            format!("host {}, path {}", show(head.host()), show(head.normal_path()))
+        self.note(Phase::RequestHead, VerdictKind::Continue, Reason::default(), || match head.normal_path() {
+            [] => format!("host {}", show(head.host())),
+            path => format!("host {}, path {}", show(head.host()), show(path)),
         });
         if self.role == Role::Reverse {
             let verdict = decide::route(self.snapshot, head, self.client.address);
@@ -252,7 +257,8 @@ impl<'s> Flow<'s> {
                 self.record.route = Some(route);
                 self.record.pool = Some(pool);
                 self.record.reason = Reason::new(Slug::Forwarded, Rule::Route(route));
-                self.note(Phase::Route, VerdictKind::Continue, self.record.reason, || format!("pool {pool}"));
+                let name = self.snapshot.pool(pool).map_or("", |p| p.name.as_str());
+                self.note(Phase::Route, VerdictKind::Continue, self.record.reason, || format!("pool {name}"));
                 self.select(pool).unwrap_or_else(|| self.reject(Phase::UpstreamSelect, self.no_server(pool)))
             }
             Verdict::Forward | Verdict::ForwardTunnel => {
@@ -273,8 +279,9 @@ impl<'s> Flow<'s> {
         let server = self.snapshot.pools.get(pool as usize)?.next(&self.tried)?;
         self.tried.push(server);
         self.record.server = Some(server);
+        let address = self.snapshot.server(pool, server).map_or("", |s| s.address.as_str());
         self.note(Phase::UpstreamSelect, VerdictKind::Continue, Reason::new(Slug::Forwarded, Rule::Pool(pool)), || {
-            format!("server {server}")
+            format!("server {address}")
         });
         Some(self.connect(Target::Server { pool, server }, false))
     }
@@ -354,6 +361,7 @@ impl<'s> Flow<'s> {
         let lost = matches!(slug, Slug::ConnectionTerminated | Slug::ConnectionRefused);
         if self.reused && lost && !self.renewed && self.may_repeat(sent) {
             self.renewed = true;
+            self.renewals = self.renewals.saturating_add(1);
             self.reused = false;
             self.mark = now;
             self.note(Phase::Failure, VerdictKind::Retry, slug.into(), || "kept connection was closed".to_owned());
@@ -378,7 +386,8 @@ impl<'s> Flow<'s> {
 
     fn select_again(&mut self, slug: Slug, now: Instant) -> Option<Command> {
         let pool = self.record.pool?;
-        if u32::from(self.record.attempts) >= self.retry()?.attempts {
+        // A kept connection that was found closed is no fault of a server, and no attempt.
+        if u32::from(self.record.attempts.saturating_sub(self.renewals)) >= self.retry()?.attempts {
             return None;
         }
         self.renewed = false;
@@ -429,6 +438,10 @@ impl<'s> Flow<'s> {
             Relayed::UpstreamAborted(slug) => {
                 self.record.ending = Ending::UpstreamAborted;
                 self.record.reason.slug = slug;
+            }
+            Relayed::NothingSent(slug) => {
+                let rule = self.record.pool.map_or(Rule::None, Rule::Pool);
+                return self.fail(Reason::new(slug, rule));
             }
             Relayed::Expired(slug) => {
                 self.record.ending = Ending::Expired;

@@ -53,7 +53,7 @@ macro_rules! phases {
                 name: stringify!($name),
                 side: Side::$side,
                 verdicts: &[$(VerdictKind::$verdict),+],
-                doc: concat!($($doc),+),
+                doc: concat!($($doc),+).trim_ascii(),
             },)+
         ];
     };

@@ -233,6 +233,7 @@ fn is_rewritten(kind: FieldKind) -> bool {
         || matches!(
             kind,
             FieldKind::Host
+                | FieldKind::Disguised
                 | FieldKind::ContentLength
                 | FieldKind::Expect
                 | FieldKind::MaxForwards
@@ -289,7 +290,9 @@ pub(crate) fn write_via(snapshot: &Snapshot, version: Version, rules: &HeaderRul
 }
 
 fn is_named(name: &[u8], names: &[&[u8]]) -> bool {
-    names.iter().any(|n| name.eq_ignore_ascii_case(n))
+    // `_` is `-` to servers that hand fields on as variables.
+    let same = |a: &u8, b: &u8| a.eq_ignore_ascii_case(b) || (*a == b'_' && *b == b'-');
+    names.iter().any(|n| n.len() == name.len() && name.iter().zip(*n).all(|(a, b)| same(a, b)))
 }
 
 /// Whether the URL in `Referer` names this host.

@@ -40,7 +40,9 @@ pub(crate) fn classify(name: &[u8]) -> FieldKind {
         (14, b'h') => (b"http2-settings", K::Http2Settings),
         (15, b'x') => (b"x-forwarded-for", K::XForwardedFor),
         (16, b'p') => (b"proxy-connection", K::ProxyConnection),
-        (16, b'x') if name.eq_ignore_ascii_case(b"x-forwarded-host") => return K::XForwardedHost,
+        (16, b'x') if name.last().is_some_and(|last| last | 0x20 == b't') && name[12] | 0x20 == b'h' => {
+            (b"x-forwarded-host", K::XForwardedHost)
+        }
         (16, b'x') => (b"x-forwarded-port", K::XForwardedPort),
         (17, b't') => (b"transfer-encoding", K::TransferEncoding),
         (17, b'x') => (b"x-forwarded-proto", K::XForwardedProto),
@@ -49,7 +51,11 @@ pub(crate) fn classify(name: &[u8]) -> FieldKind {
         (25, b'p') => (b"proxy-authentication-info", K::ProxyAuthenticationInfo),
         _ => return K::Other,
     };
-    if name.eq_ignore_ascii_case(candidate) { kind } else { K::Other }
+    if name.eq_ignore_ascii_case(candidate) {
+        return kind;
+    }
+    let disguised = name.iter().zip(candidate).all(|(&n, &c)| n.eq_ignore_ascii_case(&c) || (n == b'_' && c == b'-'));
+    if disguised { K::Disguised } else { K::Other }
 }
 
 /// Which kinds of field a head has.

@@ -141,6 +141,9 @@ pub enum FieldKind {
     UserAgent,
     Accept,
     ProxyStatus,
+    /// Spelt with `_` where a field that this table knows has `-`. Servers that hand fields on as variables
+    /// (CGI, WSGI) read both as one name, so it must not pass for the real one.
+    Disguised,
     Date,
     Server,
     Location,

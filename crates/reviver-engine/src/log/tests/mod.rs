@@ -2,6 +2,7 @@
 
 mod flow;
 mod formats;
+mod speed;
 mod syslog;
 
 use std::fs;
