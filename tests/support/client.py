@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.support.stream import PATIENCE, Closed, Fields, Pairs, Stream, parse_fields
 
@@ -164,7 +165,7 @@ def fetch_raw(port: int, data: bytes) -> Response:
 
 def absolute(port: int, url: str, fields: Given = (), *, method: str = "GET", body: bytes | None = None) -> Response:
     """One absolute-form request through a forward proxy, on a connection of its own."""
-    authority = url.split("://", 1)[1].split("/", 1)[0]
+    authority = urlsplit(url).netloc
     with Client(port) as client:
         return client.ask(method, url, fields, body, host=authority)
 
