@@ -43,9 +43,8 @@ impl Clock {
             let _ = write!(text, "{}", time.strftime("%Y-%m-%dT%H:%M:%S"));
         });
         out.extend_from_slice(text);
-        out.push(b'.');
-        digits3(ms % 1000, out);
-        out.push(b'Z');
+        let [a, b, c] = digits3(ms % 1000);
+        out.extend_from_slice(&[b'.', a, b, c, b'Z']);
     }
 
     /// Apache's `%t` without its brackets: `02/Jan/2026:04:04:05 +0100`.
@@ -63,8 +62,8 @@ fn seconds(ms: u64) -> i64 {
 }
 
 /// Three digits, zeros in front.
-pub(super) fn digits3(number: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[100, 10, 1].map(|unit| b'0' + (number / unit % 10) as u8));
+pub(super) fn digits3(number: u64) -> [u8; 3] {
+    [100, 10, 1].map(|unit| b'0' + (number / unit % 10) as u8)
 }
 
 #[cfg(test)]

@@ -101,6 +101,11 @@ impl Sink {
         self.queue.is_empty()
     }
 
+    /// Whether an end need not wait for it: it fails, and its records may be lost.
+    pub fn may_be_given_up(&self) -> bool {
+        self.spec.on_full == OnFull::Drop && matches!(self.health, Health::Failing { .. })
+    }
+
     /// Queues a record, or counts it as dropped.
     pub fn add(&mut self, line: &Line<'_>, clock: &mut Clock) {
         if self.queue.is_full() || matches!(self.health, Health::Over) {

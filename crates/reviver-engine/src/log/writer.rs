@@ -65,8 +65,11 @@ impl Writer {
             self.obey(&mut deadline);
             let moved = self.round();
             let idle = self.sinks.iter().all(Sink::is_idle);
-            if deadline.is_some_and(|deadline| (!moved && idle) || Instant::now() >= deadline) {
-                return self.end();
+            if let Some(deadline) = deadline {
+                let settled = !moved && self.sinks.iter().all(|sink| sink.is_idle() || sink.may_be_given_up());
+                if settled || Instant::now() >= deadline {
+                    return self.end();
+                }
             }
             // an output that does not take everything is tried again soon
             pause = if moved || !idle || deadline.is_some() { BUSY } else { (pause * 2).min(IDLE) };

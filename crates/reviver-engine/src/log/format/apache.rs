@@ -60,5 +60,5 @@ fn request_line(format: &Format, line: &Line<'_>, out: &mut Vec<u8>) {
     out.push(b' ');
     escape::apache_word(&target, out);
     out.push(b' ');
-    out.extend_from_slice(values::protocol(line).unwrap_or(b"-"));
+    out.extend_from_slice(values::protocol(line).unwrap_or("-").as_bytes());
 }

@@ -67,7 +67,7 @@ pub(super) fn json(text: &[u8], out: &mut Vec<u8>) {
 
 /// Whether a JSON string holds the bytes as they are. No early exit: most texts are plain, and without it
 /// the compiler looks at many bytes at a time.
-fn is_plain(text: &[u8]) -> bool {
+pub(super) fn is_plain(text: &[u8]) -> bool {
     text.iter().fold(true, |plain, &b| plain & (b' '..=b'~').contains(&b) & (b != b'"') & (b != b'\\'))
 }
 

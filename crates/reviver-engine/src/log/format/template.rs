@@ -100,6 +100,7 @@ fn value(
     match value {
         Value::Null => out.push(b'-'),
         Value::Text(text) => escape::apache(text, out),
+        Value::Word(word) => out.extend_from_slice(word.as_bytes()),
         Value::Query(query) => {
             format.redact.query(query, scratch);
             escape::apache(scratch, out);

@@ -12,6 +12,8 @@ use super::Format;
 pub(super) enum Value<'a> {
     Null,
     Text(&'a [u8]),
+    /// A text of our own, which no format has to escape.
+    Word(&'static str),
     /// A query and a URL: masked when written.
     Query(&'a [u8]),
     Url(&'a [u8]),
@@ -24,6 +26,11 @@ pub(super) enum Value<'a> {
     /// Milliseconds since the Unix epoch.
     Time(u64),
     Fields(Side),
+}
+
+/// What is shown the values of a record in order.
+pub(super) trait Visitor {
+    fn value(&mut self, key: &'static [u8], value: Value<'_>);
 }
 
 macro_rules! keys {
@@ -43,11 +50,11 @@ macro_rules! keys {
                 }
             }
 
-            /// The key as JSON has it between two values.
-            pub(super) fn json(self) -> &'static [u8] {
-                match self {
-                    $(Key::$variant => concat!(",\"", $name, "\":").as_bytes(),)+
-                }
+            /// Shows each value with its key as JSON has it between two values. One call a key, and no loop:
+            /// so a key is a constant where it is copied, and of a value only what it can be is looked at.
+            #[inline(always)]
+            pub(super) fn each<'a>(line: &Line<'a>, visitor: &mut impl Visitor) {
+                $(visitor.value(concat!(",\"", $name, "\":").as_bytes(), Key::$variant.value(line));)+
             }
         }
     };
@@ -99,8 +106,10 @@ impl Key {
         Self::ALL.iter().copied().find(|key| key.name() == name)
     }
 
+    #[inline(always)]
     pub(super) fn value<'a>(self, line: &Line<'a>) -> Value<'a> {
         let text = |text: Option<&'a [u8]>| text.map_or(Value::Null, Value::Text);
+        let word = |word: Option<&'static str>| word.map_or(Value::Null, Value::Word);
         let filled = |text: &'a [u8]| if text.is_empty() { Value::Null } else { Value::Text(text) };
         let status = |status: u16| if status == 0 { Value::Null } else { Value::Number(status.into()) };
         match self {
@@ -110,31 +119,31 @@ impl Key {
             Key::ClientPort => Value::Number(line.client_port.into()),
             Key::User => text(line.user),
             Key::Method => filled(line.method),
-            Key::Scheme => text(scheme(line)),
+            Key::Scheme => word(scheme(line)),
             Key::Host => filled(line.host),
             Key::Port => line.port.map_or(Value::Null, |port| Value::Number(port.into())),
             Key::Path => filled(line.path),
             Key::Query => line.query.map_or(Value::Null, Value::Query),
-            Key::Protocol => text(protocol(line)),
+            Key::Protocol => word(protocol(line)),
             Key::Route => text(line.route),
             Key::Pool => text(line.pool),
             Key::Server => text(line.server),
             Key::Upstream => line.upstream.map_or(Value::Null, Value::Socket),
             Key::UpstreamConnection => match line.via {
                 Via::None => Value::Null,
-                Via::New => Value::Text(b"new"),
-                Via::Reused => Value::Text(b"reused"),
+                Via::New => Value::Word("new"),
+                Via::Reused => Value::Word("reused"),
             },
             Key::Status => status(line.status),
             Key::UpstreamStatus => status(line.upstream_status),
-            Key::Reason => Value::Text(line.slug.name().as_bytes()),
+            Key::Reason => Value::Word(line.slug.name()),
             Key::Detail => text(line.detail),
             Key::At => text(line.place),
-            Key::Ending => Value::Text(match line.ending {
-                Ending::Complete => b"complete",
-                Ending::ClientAborted => b"client_aborted",
-                Ending::UpstreamAborted => b"upstream_aborted",
-                Ending::Expired => b"expired",
+            Key::Ending => Value::Word(match line.ending {
+                Ending::Complete => "complete",
+                Ending::ClientAborted => "client_aborted",
+                Ending::UpstreamAborted => "upstream_aborted",
+                Ending::Expired => "expired",
             }),
             Key::Attempts => Value::Number(line.attempts.into()),
             Key::Tunnel => Value::Bool(line.tunnel),
@@ -157,21 +166,21 @@ impl Key {
 }
 
 /// None where no head was read, and for CONNECT, which has no scheme.
-pub(super) fn scheme(line: &Line<'_>) -> Option<&'static [u8]> {
+pub(super) fn scheme(line: &Line<'_>) -> Option<&'static str> {
     (line.has_head && line.form != TargetForm::Authority).then_some(match line.scheme {
-        Scheme::Http => b"http",
-        Scheme::Https => b"https",
+        Scheme::Http => "http",
+        Scheme::Https => "https",
     })
 }
 
-pub(super) fn protocol(line: &Line<'_>) -> Option<&'static [u8]> {
+pub(super) fn protocol(line: &Line<'_>) -> Option<&'static str> {
     if line.socks {
-        return Some(b"SOCKS5");
+        return Some("SOCKS5");
     }
     line.has_head.then_some(match line.version {
-        Version::Http10 => b"HTTP/1.0",
-        Version::Http11 => b"HTTP/1.1",
-        Version::Http2 => b"HTTP/2.0",
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2.0",
     })
 }
 
@@ -202,7 +211,7 @@ pub(super) fn target(format: &Format, line: &Line<'_>, out: &mut Vec<u8>) {
 
 /// Appends `scheme://authority`.
 pub(super) fn url_origin(line: &Line<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(scheme(line).unwrap_or(b"http"));
+    out.extend_from_slice(scheme(line).unwrap_or("http").as_bytes());
     out.extend_from_slice(b"://");
     authority(line, out);
 }
@@ -216,14 +225,17 @@ pub(super) fn path_and_query(format: &Format, line: &Line<'_>, out: &mut Vec<u8>
 }
 
 pub(super) fn number(number: u64, out: &mut Vec<u8>) {
+    if number < 10 {
+        return out.push(b'0' + number as u8);
+    }
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends microseconds as milliseconds: `1.234`.
 pub(super) fn millis(micros: u64, out: &mut Vec<u8>) {
     number(micros / 1000, out);
-    out.push(b'.');
-    super::super::clock::digits3(micros % 1000, out);
+    let [a, b, c] = super::super::clock::digits3(micros % 1000);
+    out.extend_from_slice(&[b'.', a, b, c]);
 }
 
 /// Appends an address; the common IPv4 without the formatting machinery.
@@ -232,12 +244,18 @@ pub(super) fn ip(address: std::net::IpAddr, out: &mut Vec<u8>) {
         // writing to a vector does not fail
         return drop(write!(out, "{address}"));
     };
-    for (index, octet) in v4.octets().into_iter().enumerate() {
-        if index > 0 {
-            out.push(b'.');
+    let mut text = [b'.'; 16];
+    let mut end = 0;
+    for octet in v4.octets() {
+        let zeros = if octet < 10 { 2 } else { usize::from(octet < 100) };
+        for digit in &super::super::clock::digits3(octet.into())[zeros..] {
+            text[end] = *digit;
+            end += 1;
         }
-        number(octet.into(), out);
+        // the point stands there already
+        end += 1;
     }
+    out.extend_from_slice(&text[..end - 1]);
 }
 
 /// Appends `address:port`, IPv6 addresses in brackets.

@@ -176,6 +176,23 @@ fn a_full_disk_under_the_policy_drop_holds_nobody_up() {
 }
 
 #[test]
+fn an_end_does_not_wait_for_a_failing_sink_whose_records_may_be_lost() {
+    let folder = Folder::new();
+    let full = LogSink { on_full: OnFull::Drop, ..sink(file("/dev/full".into()), template("{path}")) };
+    let (hub, mut core) = open(&[full, sink(file(folder.path("a.log")), template("{path}"))]);
+    push_all(&mut core, "x", 0..3);
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        hub.shutdown(Duration::from_secs(3600));
+        done.send(hub.status()).unwrap();
+    });
+    let status = ended.recv_timeout(Duration::from_secs(20)).expect("an end long before the patience is over");
+    assert_eq!((status[0].written, status[0].dropped), (0, 3));
+    assert_eq!((status[1].written, status[1].dropped), (3, 0));
+    assert_eq!(lines(&folder.read("a.log")), paths("x", 0..3));
+}
+
+#[test]
 fn a_reload_keeps_the_handles_of_targets_that_stay() {
     let folder = Folder::new();
     let (hub, mut core) = open(&[sink(file(folder.path("a.log")), template("old {path}"))]);

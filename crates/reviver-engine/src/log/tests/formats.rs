@@ -28,10 +28,10 @@ fn json_has_all_that_is_known_and_no_secret() {
         line,
         r#"{"time":"2026-01-02T03:04:05.678Z","listener":"web","client":"192.0.2.7","client_port":50123,"user":"ann","#
             .to_owned()
-            + r#""method":"GET","scheme":"http","host":"api.example.com","port":null,"path":"/a/b","#
+            + r#""method":"GET","scheme":"http","host":"api.example.com","path":"/a/b","#
             + r#""query":"x=1&token=***","protocol":"HTTP/1.1","route":"api","pool":"backend","#
             + r#""server":"localhost:9001","upstream":"127.0.0.1:9001","upstream_connection":"new","status":200,"#
-            + r#""upstream_status":200,"reason":"forwarded","detail":null,"at":"reviver.yaml:12","#
+            + r#""upstream_status":200,"reason":"forwarded","at":"reviver.yaml:12","#
             + r#""ending":"complete","attempts":1,"tunnel":false,"bytes_in":310,"bytes_out":1224,"request_body":0,"#
             + r#""response_body":1024,"duration_ms":2.345,"head_ms":0.012,"decide_ms":0.003,"connect_ms":0.250,"#
             + r#""first_byte_ms":1.500,"user_agent":"curl/8.5","#
@@ -48,7 +48,7 @@ fn a_flow_without_a_head_has_a_record_in_every_format() {
     let entry = headless(&mut record);
     let json: serde_json::Value = serde_json::from_str(&written(LogFormat::Json, &entry)).unwrap();
     for key in ["method", "scheme", "host", "path", "query", "protocol", "route", "upstream", "connect_ms"] {
-        assert!(json[key].is_null(), "{key}: {json}");
+        assert!(json.get(key).is_none(), "{key}: {json}");
     }
     assert_eq!(
         (&json["reason"], &json["detail"], &json["status"]),
@@ -155,6 +155,18 @@ fn what_is_longer_than_a_record_is_cut_and_its_secrets_stay_masked() {
         serde_json::from_str(&written(LogFormat::Json, &entry(&record, Some(&head)))).unwrap();
     assert!(json["path"].as_str().is_some_and(|path| path.ends_with("xxx...")), "{json}");
     assert_eq!(json["query"], "token=***");
+}
+
+#[test]
+fn masked_values_are_escaped_too() {
+    let text = "GET / HTTP/1.1\r\nHost: a.example\r\nReferer: https://u:s3cret@h/\"\\?token=s3cret&\u{202e}\r\n\
+                X-Note: \"q\u{e9}\"\r\n\r\n";
+    let (head, record) = (request(text), record());
+    let mut sink = sink(LogTarget::Stdout, LogFormat::Json);
+    sink.request_headers = vec!["x-none".into(), "x-note".into()];
+    let line = line(&sink, &entry(&record, Some(&head)));
+    assert!(line.contains(r#""referer":"https://h/\"\\?token=***&\u202e","#), "{line}");
+    assert!(line.ends_with("\"request_headers\":{\"x-note\":\"\\\"q\u{e9}\\\"\"}}"), "{line}");
 }
 
 /// Bytes that a client can bring into a value of a head.

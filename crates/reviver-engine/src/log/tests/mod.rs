@@ -2,7 +2,6 @@
 
 mod flow;
 mod formats;
-mod speed;
 mod syslog;
 
 use std::fs;
