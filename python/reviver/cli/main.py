@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from reviver import __version__
-from reviver.cli.output import fail
+from reviver.cli.output import diagnostics, fail
 
 COMMANDS = {
     "run": "Serve by a configuration file.",
@@ -100,14 +100,10 @@ def _failed(error: Exception) -> int:
     from reviver.errors import ConfigurationError, ReviverError
 
     if isinstance(error, ConfigurationError):
-        from reviver.cli.output import diagnostics
-
         diagnostics(error.diagnostics)
         return UNUSABLE
     if isinstance(error, ReviverError):
         fail(str(error))
-        for line in getattr(error, "diagnostics", ()):
-            click.echo(line, err=True)
         return FAILED
     if os.environ.get("REVIVER_DEBUG"):
         raise error

@@ -59,18 +59,21 @@ def running_proxy_options(function: F) -> F:
 def find_socket(config: Path | None, socket: Path | None) -> Path:
     """The control socket of the proxy that is meant.
 
-    By `--socket`; else by the configuration; else, where the folder has no configuration, the only proxy of this
-    user that has a default socket. Raises ConfigurationError or OperationError.
+    By `--socket`; else by the configuration's path; else by its key `control`, whatever state the rest is in; else,
+    where the folder has no configuration, the only proxy of this user that has a default socket. Sockets that dead
+    proxies left behind do not count. Raises ConfigurationError or OperationError.
     """
     if socket is not None:
         return socket
+    from reviver.config import control_socket
     from reviver.control import paths
+    from reviver.control.client import may_be_alive
     from reviver.errors import ConfigurationError, OperationError
 
     try:
         path = configuration(config)
     except ConfigurationError as error:
-        found = paths.find_all()
+        found = [path for path in paths.find_all() if may_be_alive(path)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -78,22 +81,13 @@ def find_socket(config: Path | None, socket: Path | None) -> Path:
                 f"several proxies may be running; name one by --config or --socket: {', '.join(map(str, found))}"
             ) from error
         raise OperationError("no configuration here and no running proxy; name one by --config or --socket") from error
-    identity = paths.identity_of(path)
-    existing = paths.find(identity)
-    try:
-        from reviver.control.settings import Settings
-
-        configured = Settings.of(load(path)).socket
-    except ConfigurationError:
-        # The proxy may well run with an older, better state of the file.
-        if existing:
-            return existing[0]
-        raise
-    if configured is not None:
-        return configured
-    if existing:
-        return existing[0]
-    raise OperationError(f"no proxy is running with {path}")
+    for found_path in paths.find(paths.identity_of(path)):
+        if may_be_alive(found_path):
+            return found_path
+    configured = control_socket(path)
+    if configured is None:
+        raise OperationError(f"no proxy is running with {path}")
+    return configured
 
 
 def serve_generated(command: str, listen: str, tree: dict[str, Any], *, workers: int | None) -> int:

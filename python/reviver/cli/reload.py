@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from reviver.cli.options import find_socket, json_option, running_proxy_options
-from reviver.cli.output import note, print_json
+from reviver.cli.output import diagnostics, note, print_json
 
 
 @click.command("reload")
@@ -21,17 +21,20 @@ def command(config: Path | None, socket: Path | None, as_json: bool) -> int:
     reviver reload --config /etc/reviver/reviver.yaml
     """
     from reviver.control.client import RefusedError, ask
+    from reviver.errors import ConfigurationError, ReviverError
 
     try:
         done = ask(find_socket(config, socket), "reload")
-    except RefusedError as error:
+    except ReviverError as error:
+        found = error.diagnostics if isinstance(error, (ConfigurationError, RefusedError)) else ()
         if as_json:
-            print_json({"ok": False, "error": str(error), "diagnostics": error.diagnostics})
-        else:
-            for line in error.diagnostics:
-                note(line)
+            print_json({"ok": False, "error": str(error), "diagnostics": [item.as_dict() for item in found]})
+        elif isinstance(error, RefusedError):
+            diagnostics(found)
             note(f"not reloaded: {error}")
-        return 2 if error.diagnostics else 1
+        else:
+            raise
+        return 2 if found else 1
     if as_json:
         print_json({"ok": True, **done})
         return 0

@@ -4,7 +4,6 @@ This is all the I/O between a configuration and its plan.
 """
 
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +39,7 @@ def gather(loaded: Loaded) -> Inputs:
         path = loaded.base / forward.auth.basic
         users = _users(loaded, path)
         files.append(path)
-    return Inputs(users, len(os.sched_getaffinity(0)), socket.gethostname(), tuple(files))
+    return Inputs(users, len(os.sched_getaffinity(0)), os.uname().nodename, tuple(files))
 
 
 def _users(loaded: Loaded, path: Path) -> dict[str, str]:

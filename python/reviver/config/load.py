@@ -10,12 +10,13 @@ from reviver.config.checks import check
 from reviver.config.diagnose import Cut, unusable, validate
 from reviver.config.environment import substitute
 from reviver.config.findings import Finding
-from reviver.config.formats import FORMATS, Document, TextError, parse, read
+from reviver.config.formats import Document, TextError, parse, read
+from reviver.config.locate import from_problem
 from reviver.config.models import Config
 from reviver.config.positions import KeyPath, Mark, Positions, path_text
 from reviver.errors import ConfigurationError, Diagnostic
 
-__all__ = ["Loaded", "find_default", "json_schema", "load_file", "load_mapping"]
+__all__ = ["Loaded", "json_schema", "load_file", "load_mapping"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def load_file(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     try:
         document = parse(read(path), path.suffix)
     except TextError as problem:
-        raise ConfigurationError([_from_problem(name, problem)]) from None
+        raise ConfigurationError([from_problem(name, problem)]) from None
     absolute = path.absolute()
     return _load(document, name, absolute, absolute.parent, os.environ if environ is None else environ)
 
@@ -58,33 +59,11 @@ def load_mapping(tree: Mapping[str, Any], name: str = "command line") -> Loaded:
     return _load(_generated(tree), name, None, Path.cwd(), None)
 
 
-def find_default(folder: Path) -> Path:
-    """The configuration file of a folder: reviver.yaml, .yml, .toml or .json, the first that is there.
-
-    Raises ConfigurationError where there is none.
-    """
-    for suffix in FORMATS:
-        path = folder / f"reviver{suffix}"
-        if path.is_file():
-            return path
-    names = ", ".join(f"reviver{suffix}" for suffix in FORMATS)
-    diagnostic = Diagnostic(
-        str(folder), 0, 0, "", f"there is no configuration here: none of {names}", "name a file, or write one of these"
-    )
-    raise ConfigurationError([diagnostic])
-
-
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the configuration, for editors."""
     from reviver.config.schema import json_schema as schema
 
     return schema()
-
-
-def _from_problem(file: str, problem: TextError) -> Diagnostic:
-    return Diagnostic(
-        file, problem.mark.line, problem.mark.column, path_text(problem.path), problem.sentence, problem.hint
-    )
 
 
 def _generated(tree: Mapping[str, Any]) -> Document:
@@ -104,7 +83,7 @@ def _generated(tree: Mapping[str, Any]) -> Document:
 
 def _load(document: Document, file: str, path: Path | None, base: Path, environ: Mapping[str, str] | None) -> Loaded:
     positions = Positions(file, document.marks, document.keys)
-    diagnostics = [_from_problem(file, problem) for problem in document.problems]
+    diagnostics = [from_problem(file, problem) for problem in document.problems]
 
     def add(found: Finding) -> None:
         mark = positions.mark(found.path)

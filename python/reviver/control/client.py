@@ -10,18 +10,19 @@ from typing import Any
 
 from reviver.control import protocol
 from reviver.control.paths import check_length
-from reviver.errors import OperationError
+from reviver.errors import Diagnostic, OperationError
 
 PATIENCE = 30.0
 """Seconds without a line after which a proxy counts as hanging. Long work sends progress far more often."""
 
 
 class RefusedError(OperationError):
-    """The running proxy did not do what was asked; `diagnostics` are lines for a person."""
+    """The running proxy did not do what was asked."""
 
-    def __init__(self, message: str, diagnostics: list[str]) -> None:
+    def __init__(self, message: str, diagnostics: list[Diagnostic]) -> None:
         super().__init__(message)
         self.diagnostics = diagnostics
+        """What is wrong with the configuration; empty where that is not the cause."""
 
 
 def is_alive(path: Path) -> bool:
@@ -33,6 +34,14 @@ def is_alive(path: Path) -> bool:
     except (FileNotFoundError, ConnectionRefusedError):
         return False
     return True
+
+
+def may_be_alive(path: Path) -> bool:
+    """Whether something accepts connections on that socket, or does so for others."""
+    try:
+        return is_alive(path)
+    except OSError:
+        return True
 
 
 def ask(
@@ -64,7 +73,7 @@ def ask(
                             on_progress(message["progress"])
                         continue
                     if "error" in message:
-                        raise RefusedError(str(message["error"]), [str(item) for item in message["diagnostics"]])
+                        raise RefusedError(str(message["error"]), protocol.diagnostics_of(message))
                     if until_down:
                         _await_end(connection)
                     result: dict[str, Any] = message["result"]

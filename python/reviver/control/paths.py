@@ -2,7 +2,9 @@
 
 The default is a file named after the configuration's absolute path, in the first of these folders:
 `$RUNTIME_DIRECTORY` (given by systemd), `$XDG_RUNTIME_DIR/reviver`, `/run/user/UID/reviver`, for root
-`/run/reviver`, and `reviver-UID` under the folder for temporary files.
+`/run/reviver`, and `reviver-UID` under the folder for temporary files. For a proxy that gives up root it is
+`control.sock` in a folder of that name, which is given to the proxy's user: only who owns a socket's folder can
+remove the socket.
 """
 
 import hashlib
@@ -10,11 +12,14 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from reviver.errors import OperationError
 
 SUFFIX = ".sock"
+OWN_NAME = "control.sock"
+"""The socket's name in a folder of its own."""
 LONGEST = 107
 """Bytes in the path of a unix socket: `sun_path` less its final zero, see unix(7)."""
 
@@ -35,9 +40,9 @@ def folders(environ: Mapping[str, str] | None = None, *, uid: int | None = None)
     return list(dict.fromkeys(found))
 
 
-def file_name(identity: str) -> str:
-    """The socket's name for a configuration's absolute path, or another stable text."""
-    return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16] + SUFFIX
+def name_of(identity: str) -> str:
+    """The name for a configuration's absolute path, or another stable text; the socket's less its suffix."""
+    return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def identity_of(configuration: Path) -> str:
@@ -48,8 +53,9 @@ def identity_of(configuration: Path) -> str:
 def choose(identity: str, *, shared: bool = False) -> Path:
     """The socket path that a proxy takes: in the first folder that exists or can be made, private to its user.
 
-    `shared`: the proxy will give up root, so the folder may be passed through (not listed) by the socket's owner;
-    then folders inside other private folders are of no use. Raises OperationError where no folder will do.
+    `shared`: the proxy will give up root, so the socket is in a folder of its own, and the folder around that may
+    be passed through (not listed) by others; folders inside other private folders are of no use then.
+    Raises OperationError where no folder will do.
     """
     reasons: list[str] = []
     for folder in folders():
@@ -62,10 +68,22 @@ def choose(identity: str, *, shared: bool = False) -> Path:
         except (OSError, OperationError) as error:
             reasons.append(str(error))
             continue
-        return folder / file_name(identity)
+        name = name_of(identity)
+        return folder / name / OWN_NAME if shared else folder / (name + SUFFIX)
     raise OperationError(
         f"no folder for the control socket ({'; '.join(reasons)}); set control.socket in the configuration"
     )
+
+
+def take_back(folder: Path) -> None:
+    """Makes the folder of one socket root's again, until it is given to the proxy's user.
+
+    Nobody can have replaced it, since the folder around it is root's. Raises OSError or OperationError.
+    """
+    os.chown(folder, os.geteuid(), os.getegid(), follow_symlinks=False)
+    if stat.S_ISDIR(folder.lstat().st_mode):
+        folder.chmod(0o700)
+    secure_folder(folder)
 
 
 def secure_folder(folder: Path, *, mode: int = 0o700) -> None:
@@ -86,20 +104,28 @@ def secure_folder(folder: Path, *, mode: int = 0o700) -> None:
 
 
 def find(identity: str) -> list[Path]:
-    """Existing sockets of that identity, in the order of the folders."""
-    name = file_name(identity)
-    return [path for folder in folders() if (path := folder / name).is_socket()]
+    """Sockets of that identity, living or left behind, in the order of the folders."""
+    name = name_of(identity)
+    both = [path for folder in folders() for path in (folder / (name + SUFFIX), folder / name / OWN_NAME)]
+    return [path for path in both if _is_socket(path)]
 
 
 def find_all() -> list[Path]:
-    """Every existing default socket of this user."""
+    """Every default socket of this user, living or left behind."""
     found: list[Path] = []
     for folder in folders():
-        try:
-            found.extend(sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and path.is_socket()))
-        except OSError:
-            continue
+        for pattern in ("*" + SUFFIX, "*/" + OWN_NAME):
+            with suppress(OSError):
+                found.extend(path for path in sorted(folder.glob(pattern)) if _is_socket(path))
     return found
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return path.is_socket()
+    except OSError:
+        # in a folder that is somebody else's
+        return False
 
 
 def check_length(path: Path) -> None:

@@ -55,7 +55,7 @@ def identity(user: str | None, group: str | None) -> Identity | None:
 
 
 def hand_over(paths: Iterable[Path], to: Identity) -> None:
-    """Gives files to the identity, so that it can open them anew. Links and special files are left alone."""
+    """Gives files, sockets and folders to the identity. Links and devices are left alone."""
     for path in paths:
         try:
             descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -63,7 +63,7 @@ def hand_over(paths: Iterable[Path], to: Identity) -> None:
             raise OperationError(f"cannot give {path} to {to}: {error.strerror}") from error
         try:
             mode = os.fstat(descriptor).st_mode
-            if stat.S_ISREG(mode) or stat.S_ISSOCK(mode):
+            if stat.S_ISREG(mode) or stat.S_ISSOCK(mode) or stat.S_ISDIR(mode):
                 os.chown(f"/proc/self/fd/{descriptor}", to.uid, to.gid)
         except OSError as error:
             raise OperationError(f"cannot give {path} to {to}: {error.strerror}") from error

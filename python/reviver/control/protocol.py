@@ -2,13 +2,16 @@
 
 A request is `{"reviver": 1, "command": NAME}`. The answer is any number of lines `{"reviver": 1, "progress": {...}}`
 and one last line, either `{"reviver": 1, "result": {...}}` or
-`{"reviver": 1, "error": SENTENCE, "diagnostics": [...]}`. The number is the version of this language. Lines are
+`{"reviver": 1, "error": SENTENCE, "diagnostics": [{...}, ...]}`; a diagnostic has the fields of
+`reviver.errors.Diagnostic`. The number is the version of this language. Lines are
 bounded, so that neither side can make the other hold much memory.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any, Literal
+
+from reviver.errors import Diagnostic
 
 VERSION = 1
 REQUEST_LIMIT = 64 * 1024
@@ -41,6 +44,14 @@ def decode(line: bytes) -> dict[str, Any]:
     if message.get("reviver") != VERSION:
         raise ProtocolError(f"version {message.get('reviver')!r} of the control protocol; this is version {VERSION}")
     return message
+
+
+def diagnostics_of(message: Mapping[str, Any]) -> list[Diagnostic]:
+    """The diagnostics of a refusal. Raises ProtocolError."""
+    try:
+        return [Diagnostic(**fields) for fields in message["diagnostics"]]
+    except (KeyError, TypeError) as error:
+        raise ProtocolError("a refusal with diagnostics of another form") from error
 
 
 def command_of(message: Mapping[str, Any]) -> str:

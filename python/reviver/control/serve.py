@@ -7,6 +7,7 @@ one kills), SIGHUP
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -62,7 +63,9 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
     notifier = Notifier()
     for sentence in unusable:
         report(sentence)
-    listener = server.bind(path)
+    # the default socket of one that gives up root has a folder of its own, so that it can be removed at the end
+    own_folder = identity is not None and settings.socket is None
+    listener = server.bind(path, own_folder=own_folder)
     # From the moment that a port accepts, a signal must find its handler: until then signals wait. The engine's
     # threads inherit this, so that signals always come to the event loop's thread.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -73,9 +76,12 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
         for item in sockets:
             if item.address not in bound:
                 report(f"inherited socket {item.address} ({item.name}) belongs to no listener of the configuration")
+        # What is there now stays; of what comes, garbage is collected.
+        gc.freeze()
+        gc.enable()
         if identity is not None:
             _load_what_comes_later()
-            proxy.become(identity, path)
+            proxy.become(identity, path, *([path.parent] if own_folder else []))
         return asyncio.run(_Service(proxy, path, notifier, watch=watch, on_ready=on_ready).run(listener))
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

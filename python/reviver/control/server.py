@@ -11,7 +11,7 @@ from typing import Any
 
 from reviver.control import protocol
 from reviver.control.client import is_alive
-from reviver.control.paths import check_length, secure_folder
+from reviver.control.paths import check_length, secure_folder, take_back
 from reviver.errors import ConfigurationError, Diagnostic, OperationError, ReviverError
 
 REQUEST_PATIENCE = 10.0
@@ -23,9 +23,10 @@ Progress = Callable[[dict[str, Any]], Awaitable[None]]
 Handler = Callable[[Progress], Awaitable[dict[str, Any]]]
 
 
-def bind(path: Path) -> socket.socket:
+def bind(path: Path, *, own_folder: bool = False) -> socket.socket:
     """Binds the control socket with mode 0600; one that a dead proxy left behind is replaced.
 
+    `own_folder`: its folder is for it alone, and may still be the user's that an earlier proxy became.
     Raises OperationError, above all when a living proxy answers there.
     """
     check_length(path)
@@ -36,10 +37,13 @@ def bind(path: Path) -> socket.socket:
         except OSError as error:
             raise OperationError(f"control socket {path}: {error.strerror or error}") from error
     try:
-        if path.is_socket():
-            if is_alive(path):
-                raise OperationError(f"already running: a proxy answers at {path}")
-            path.unlink()
+        left_behind = path.is_socket()
+        if left_behind and is_alive(path):
+            raise OperationError(f"already running: a proxy answers at {path}")
+        if own_folder:
+            take_back(path.parent)
+        if left_behind:
+            path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # The mode comes from the umask, so that there is no moment at which others can connect.
         previous = os.umask(0o177)
@@ -57,7 +61,10 @@ def bind(path: Path) -> socket.socket:
 
 
 def remove(path: Path) -> None:
-    """Removes the socket's file. A proxy that has given up root may not: the next start replaces the file."""
+    """Removes the socket's file.
+
+    A proxy that has given up root may not where the folder is root's: the next start replaces the file.
+    """
     with contextlib.suppress(OSError):
         path.unlink()
 
@@ -98,7 +105,7 @@ class ControlServer:
             await send(progress=fields)
 
         async def refuse(sentence: str, diagnostics: Iterable[Diagnostic] = ()) -> None:
-            await send(error=sentence, diagnostics=[str(item) for item in diagnostics])
+            await send(error=sentence, diagnostics=[item.as_dict() for item in diagnostics])
 
         try:
             # Read first: closing with a request unread would reset the connection and lose the answer.

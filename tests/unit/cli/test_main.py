@@ -129,6 +129,14 @@ def test_a_command_loads_no_other_command() -> None:
     assert loaded == {"reviver.cli.main", "reviver.cli.output", "reviver.cli.options", "reviver.cli.status"}
 
 
+def test_asking_a_running_proxy_loads_no_models(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("listeners: [")
+    loaded = _modules("status", "--config", str(path))
+    assert "reviver.config.locate" in loaded
+    assert not loaded & {"pydantic", "rich", "asyncio", "reviver._engine"}
+
+
 def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     done: Any = subprocess.run(
         f"{sys.executable} -m reviver schema | true; echo ${{PIPESTATUS[0]}}",

@@ -34,6 +34,7 @@ def proxy_socket(identity: str) -> Iterator[Path]:
     path = paths.choose(identity)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
+        listener.listen()
         yield path
         path.unlink()
 
@@ -75,10 +76,38 @@ def test_a_configured_socket_is_relative_to_the_configuration(folder: Path) -> N
 def test_a_configuration_that_broke_meanwhile_still_leads_to_its_proxy(folder: Path) -> None:
     file = folder / "reviver.yaml"
     file.write_text("listeners: [")
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(OperationError, match=r"no proxy is running with reviver\.yaml"):
         options.find_socket(None, None)
     with proxy_socket(str(file)) as path:
         assert options.find_socket(None, None) == path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", "listeners: {web: {bind: x, rolle: y}}\ncontrol: {socket: run/c.sock}\n"),
+        ("a.yaml", "# control: {socket: no.sock}\ncontrol:\n  socket: run/c.sock  # here\nlisteners: [\n"),
+        ("a.yaml", "listeners: {\ncontrol: {socket: '${FOLDER:-run}/c.sock'}\n"),
+        ("a.json", '{"workers": 1,, "control": {"socket": "run/c.sock"}}'),
+        ("a.toml", "workers = \n[control]\nsocket = 'run/c.sock'\n"),
+        ("a.toml", 'workers = \ncontrol.socket = "run/c.sock"\n'),
+    ],
+)
+def test_a_configured_socket_is_found_in_a_file_with_errors(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+    assert options.find_socket(Path(name), None) == folder / "run" / "c.sock"
+
+
+def test_a_socket_that_a_dead_proxy_left_behind_does_not_count(folder: Path) -> None:
+    (folder / "site.yaml").write_text("control: {socket: c.sock}")
+    for identity in (str(folder / "site.yaml"), "forward :3128"):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(paths.choose(identity)))
+    assert options.find_socket(Path("site.yaml"), None) == folder / "c.sock"
+    with pytest.raises(OperationError, match="no running proxy"):
+        options.find_socket(None, None)
+    with proxy_socket("reverse :8080") as living:
+        assert options.find_socket(None, None) == living
 
 
 def test_without_a_configuration_the_only_proxy_is_meant(folder: Path) -> None:

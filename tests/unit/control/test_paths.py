@@ -28,8 +28,8 @@ def test_folders_are_tried_in_a_fixed_order() -> None:
 def test_the_name_follows_the_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert paths.identity_of(Path("a.yaml")) == paths.identity_of(tmp_path / "x" / ".." / "a.yaml")
-    assert paths.file_name("/a") != paths.file_name("/b")
-    assert paths.file_name("/a") == paths.file_name("/a")
+    assert paths.name_of("/a") != paths.name_of("/b")
+    assert paths.name_of("/a") == paths.name_of("/a")
 
 
 def test_the_folder_is_made_private(runtime: Path) -> None:
@@ -41,6 +41,32 @@ def test_the_folder_is_made_private(runtime: Path) -> None:
         listener.bind(str(path))
         assert paths.find("/some/reviver.yaml") == [path]
         assert path in paths.find_all()
+
+
+def test_one_that_gives_up_root_gets_a_folder_of_its_own(runtime: Path) -> None:
+    path = paths.choose("/some/reviver.yaml", shared=True)
+    assert path.parent.parent == runtime / "reviver"
+    assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o711
+    path.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        assert paths.find("/some/reviver.yaml") == [path]
+        assert path in paths.find_all()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_that_was_given_away_is_taken_back(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+    folder.chmod(0o777)
+    paths.take_back(folder)
+    found = folder.stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (0, 0o700)
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    with pytest.raises(OperationError, match="belongs to somebody else"):
+        paths.take_back(link)
 
 
 def test_a_folder_that_others_can_write_to_is_not_used(runtime: Path) -> None:

@@ -108,11 +108,14 @@ def test_files_are_handed_over_but_links_are_not_followed(tmp_path: Path) -> Non
     identity = privileges.identity("nobody", None)
     assert identity is not None
     log, target, link = tmp_path / "a.log", tmp_path / "passwd", tmp_path / "link.log"
+    folder = tmp_path / "own"
+    folder.mkdir()
     log.touch()
     target.touch()
     link.symlink_to(target)
-    privileges.hand_over([log, link], identity)
-    assert (log.stat().st_uid, log.stat().st_gid) == (NOBODY.pw_uid, NOBODY.pw_gid)
+    privileges.hand_over([log, link, folder], identity)
+    for path in (log, folder):
+        assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY.pw_uid, NOBODY.pw_gid)
     assert target.stat().st_uid == 0
     with pytest.raises(OperationError, match=r"cannot give .*missing\.log to nobody"):
         privileges.hand_over([tmp_path / "missing.log"], identity)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reviver.control import client, protocol, server
+from reviver.control import client, privileges, protocol, server
 from reviver.errors import ConfigurationError, Diagnostic, OperationError
 
 
@@ -84,10 +84,10 @@ def test_progress_comes_before_the_result(path: Path) -> None:
     assert [item["connections"] for item in seen] == [2, 1]
 
 
-def test_diagnostics_come_through_as_lines(path: Path) -> None:
+def test_diagnostics_come_through_whole(path: Path) -> None:
     with running(path), pytest.raises(client.RefusedError) as raised:
         client.ask(path, "reload")
-    assert raised.value.diagnostics == ["r.yaml:3:5: workers: must be a number (write 2)"]
+    assert raised.value.diagnostics == [Diagnostic("r.yaml", 3, 5, "workers", "must be a number", "write 2")]
     assert "nothing was changed" in str(raised.value)
 
 
@@ -131,6 +131,31 @@ def test_a_socket_left_behind_is_replaced(path: Path) -> None:
     assert path.is_socket()
     with running(path):
         assert client.ask(path, "ping")
+
+
+def test_the_dead_are_told_from_the_living(path: Path) -> None:
+    assert not client.may_be_alive(path)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert not client.may_be_alive(path)
+    with running(path):
+        assert client.may_be_alive(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_who_has_given_up_root_can_remove_the_socket_of_its_own_folder(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    path = tmp_path / "own" / "control.sock"
+    identity = privileges.identity("nobody", None)
+    assert identity is not None
+    for _ in range(2):
+        server.bind(path, own_folder=True).close()
+        assert path.parent.stat().st_uid == 0
+        privileges.hand_over([path, path.parent], identity)
+    assert _as_user(identity.uid, lambda: server.remove(path)) == 0
+    assert not path.exists()
 
 
 def test_a_living_proxy_keeps_its_socket(path: Path) -> None:
