@@ -1,0 +1,61 @@
+"""A client that is gone must not keep upstream work alive until a timeout, whatever it did before it went."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.client import Client, encode_request
+from tests.support.origin import Exchange, Origin
+from tests.support.proxy import Proxy, reverse
+from tests.support.stream import Closed
+from tests.support.wait import wait_for
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    with Origin() as origin:
+        yield origin
+
+
+@pytest.fixture(scope="module")
+def proxy(origin: Origin) -> Iterator[Proxy]:
+    with Proxy(reverse([origin.address], workers=1)) as proxy:
+        yield proxy
+
+
+class Waits:
+    """Never answers; notes that its connection was closed by the proxy."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def __call__(self, exchange: Exchange) -> None:
+        try:
+            while True:
+                exchange.read_some()
+        except Closed:
+            self.closed.set()
+            exchange.close()
+
+
+def test_a_client_that_reset_after_it_had_half_closed(proxy: Proxy, origin: Origin) -> None:
+    waits = Waits()
+    origin.on("/half", waits)
+    client = Client(proxy.port)
+    client.request("GET", "/half")
+    origin.wait_for("/half")
+    client.half_close()
+    assert client.is_quiet()
+    client.reset()
+    wait_for(waits.closed, "the origin to lose its connection")
+
+
+def test_a_client_that_had_sent_more_than_a_buffer_ahead(proxy: Proxy, origin: Origin) -> None:
+    waits = Waits()
+    origin.on("/ahead", waits)
+    client = Client(proxy.port)
+    client.send(encode_request("GET", "/ahead") + encode_request("GET", "/behind") * 800)
+    origin.wait_for("/ahead")
+    client.reset()
+    wait_for(waits.closed, "the origin to lose its connection")
