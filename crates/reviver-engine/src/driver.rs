@@ -82,7 +82,7 @@ pub fn parse_slug(error: ParseError) -> Slug {
 
 /// The client that is believed to be behind the connection.
 fn client_of(connection: &Connection, snapshot: &CoreSnapshot, head: Option<&RequestHead>) -> Client {
-    let peer = SocketAddr::new(connection.peer.ip().to_canonical(), connection.peer.port());
+    let peer = connection.peer();
     let trusted = &snapshot.snapshot.trusted;
     let address = match head {
         Some(head) if trusted.contains(peer.ip()) => reviver_policy::client_address(

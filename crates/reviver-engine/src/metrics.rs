@@ -21,8 +21,6 @@ const MAX_POWER: u8 = 26;
 /// How many of something there are at the moment, on one listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge {
-    /// Client connections.
-    Connections,
     /// Requests that are not over.
     Flows,
     /// Tunnels that are open.
@@ -185,7 +183,7 @@ struct Group {
     tunnels: AtomicU64,
     connections_new: AtomicU64,
     connections_reused: AtomicU64,
-    open: [AtomicU64; 3],
+    open: [AtomicU64; 2],
     /// Microseconds.
     latency: AtomicHistogram,
     latency_sum: AtomicU64,
@@ -284,6 +282,7 @@ pub struct GroupSummary {
 /// What there is at the moment; zero for routes and servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Open {
+    /// Filled in by the engine, which holds connections to their limit anyway.
     pub connections: u64,
     pub flows: u64,
     pub tunnels: u64,
@@ -325,7 +324,6 @@ impl Sum {
             (&mut sum.tunnels, &group.tunnels),
             (&mut sum.connections_new, &group.connections_new),
             (&mut sum.connections_reused, &group.connections_reused),
-            (&mut sum.open.connections, &group.open[Gauge::Connections as usize]),
             (&mut sum.open.flows, &group.open[Gauge::Flows as usize]),
             (&mut sum.open.tunnels, &group.open[Gauge::Tunnels as usize]),
             (&mut self.latency_sum, &group.latency_sum),
@@ -499,16 +497,16 @@ mod tests {
         let (metrics, cores) = Metrics::new(1);
         let core = &cores[0];
         let map = core.map(&plan("web", &[]));
-        let one = core.enter(&map, Gauge::Connections, 0);
-        let _two = core.enter(&map, Gauge::Connections, 0);
-        let flow = core.enter(&map, Gauge::Flows, 0);
+        let one = core.enter(&map, Gauge::Flows, 0);
+        let _two = core.enter(&map, Gauge::Flows, 0);
+        let tunnel = core.enter(&map, Gauge::Tunnels, 0);
         drop(one);
         // what was counted under a plan that is gone is still taken back
         let other = core.map(&plan("other", &[]));
         let _tunnel = core.enter(&other, Gauge::Tunnels, 0);
-        drop(flow);
+        drop(tunnel);
         let summary = metrics.summary();
-        assert_eq!(summary.total.open, Open { connections: 1, flows: 0, tunnels: 1 });
+        assert_eq!(summary.total.open, Open { connections: 0, flows: 1, tunnels: 1 });
         assert_eq!(summary.listeners["other"].open, Open { connections: 0, flows: 0, tunnels: 1 });
     }
 

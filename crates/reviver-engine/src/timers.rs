@@ -15,14 +15,15 @@ use tokio::sync::Notify;
 pub const TICK: Duration = Duration::from_millis(50);
 const TICK_MS: u64 = TICK.as_millis() as u64;
 const BUCKETS: usize = 1024;
-const NEVER: u64 = u64::MAX;
+/// Ticks are counted in 32 bits: enough for six years, and an idle connection holds a slot.
+const NEVER: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Slot {
     /// Tick at which the holder wants to be woken.
-    deadline: u64,
+    deadline: u32,
     /// Tick of the bucket where the live entry lies; `NEVER` when there is none.
-    queued: u64,
+    queued: u32,
     generation: u32,
     waker: Option<Waker>,
 }
@@ -39,7 +40,7 @@ struct Wheel {
 #[derive(Debug)]
 pub struct Timers {
     base: Instant,
-    tick: Cell<u64>,
+    tick: Cell<u32>,
     wheel: RefCell<Wheel>,
     armed: Notify,
 }
@@ -62,13 +63,14 @@ impl Timers {
         Timer { timers: Rc::clone(self), index }
     }
 
-    fn tick_at(&self, when: Instant) -> u64 {
-        when.saturating_duration_since(self.base).as_millis() as u64 / TICK_MS
+    fn tick_at(&self, when: Instant) -> u32 {
+        let ticks = when.saturating_duration_since(self.base).as_millis() as u64 / TICK_MS;
+        u32::try_from(ticks).unwrap_or(NEVER - 1).min(NEVER - 1)
     }
 
-    fn queue(&self, wheel: &mut Wheel, index: u32, deadline: u64) {
+    fn queue(&self, wheel: &mut Wheel, index: u32, deadline: u32) {
         // A deadline beyond the wheel's turn waits in its furthest bucket and is moved on from there.
-        let at = deadline.clamp(self.tick.get() + 1, self.tick.get() + BUCKETS as u64 - 1);
+        let at = deadline.clamp(self.tick.get() + 1, self.tick.get() + BUCKETS as u32 - 1);
         let slot = &mut wheel.slots[index as usize];
         slot.queued = at;
         let generation = slot.generation;
@@ -150,7 +152,7 @@ impl Timer {
             return self.clear();
         }
         // Rounded up, so that nothing expires early.
-        let deadline = self.timers.tick_at(now + after) + 1;
+        let deadline = self.timers.tick_at(now + after).saturating_add(1).min(NEVER - 1);
         if self.timers.wheel.borrow().entries == 0 {
             self.timers.tick.set(self.timers.tick.get().max(self.timers.tick_at(now)));
         }
@@ -163,10 +165,11 @@ impl Timer {
         if timers.wheel.borrow().entries == 0 {
             return self.set(Instant::now(), after);
         }
-        self.arm(timers.tick.get() + after.as_millis() as u64 / TICK_MS + 1);
+        let ticks = u32::try_from(after.as_millis() as u64 / TICK_MS).unwrap_or(NEVER / 2);
+        self.arm(timers.tick.get().saturating_add(ticks + 1).min(NEVER - 1));
     }
 
-    fn arm(&self, deadline: u64) {
+    fn arm(&self, deadline: u32) {
         let mut wheel = self.timers.wheel.borrow_mut();
         let slot = &mut wheel.slots[self.index as usize];
         slot.deadline = deadline;

@@ -40,8 +40,9 @@ impl PasswordCheck for Checker {
 }
 
 fn release_memory() {
+    // Without force the allocator keeps what it has until the thread allocates again, and an idle one does not.
     // SAFETY: collecting the calling thread's heap has no preconditions.
-    unsafe { libmimalloc_sys::mi_collect(false) }
+    unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
 #[pyfunction]

@@ -29,7 +29,7 @@ pub use hub::{LogHub, SinkStatus};
 pub use ring::CoreLog;
 
 /// Bytes of one core's ring.
-pub const RING: usize = 1 << 20;
+pub const RING: usize = 1 << 19;
 
 /// What is known of a flow when it is over, besides its record.
 #[derive(Clone, Copy, Debug)]
