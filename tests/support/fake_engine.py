@@ -29,6 +29,7 @@ class FakeModule:
         self.engines: list[FakeEngine] = []
         self.refuse_bind: str | None = None
         self.refuse_apply: str | None = None
+        self.last_warning: str | None = None
         self.drains = threading.Event()
         """Set: flows end by themselves. Clear: they go on until stopped."""
         self.drains.set()
@@ -135,6 +136,8 @@ class FakeEngine:
 
     def stop(self) -> None:
         self._called("stop")
+        if self.module.last_warning:
+            self.pending_warnings.append(self.module.last_warning)
         self._stopped.set()
 
 
@@ -166,8 +169,8 @@ def _door(fake: FakeModule) -> Any:
 def main() -> int:
     """`reviver ARGUMENTS` on the stand-in.
 
-    `$FAKE_ENGINE` sets what calls do, as JSON: refuse_bind, refuse_apply, drains. Each call of the engine is a line
-    on stdout.
+    `$FAKE_ENGINE` sets what calls do, as JSON: refuse_bind, refuse_apply, last_warning, drains. Each call of
+    the engine is a line on stdout.
     """
     from reviver.cli.main import run
 
@@ -176,6 +179,7 @@ def main() -> int:
         wishes = json.loads(os.environ.get("FAKE_ENGINE", "{}"))
         fake.refuse_bind = wishes.get("refuse_bind")
         fake.refuse_apply = wishes.get("refuse_apply")
+        fake.last_warning = wishes.get("last_warning")
         if not wishes.get("drains", True):
             fake.drains.clear()
         return run(sys.argv[1:])

@@ -1,5 +1,6 @@
 """The command line as a whole: overview, exit codes, one line an error, nothing imported too early."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,22 @@ def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main.cli, "get_command", lambda ctx, name: _failing(ValueError("odd")))
     with pytest.raises(ValueError, match="odd"):
         main.run(["status"])
+
+
+def test_shells_complete_commands_and_options() -> None:
+    def completed(*words: str) -> list[str]:
+        env = {**os.environ, "_REVIVER_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("reviver", *words))}
+        done = subprocess.run(
+            [sys.executable, "-m", "reviver"],
+            env={**env, "COMP_CWORD": str(len(words))},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    assert completed("rel") == ["plain,reload"]
+    assert "plain,--watch" in completed("run", "--")
 
 
 def _modules(*arguments: str) -> set[str]:

@@ -286,6 +286,30 @@ def test_sockets_of_a_manager_reach_the_engine_by_their_address(tmp_path: Path) 
         assert f"inherited socket {address} (web) belongs to no listener" in said
 
 
+def test_what_the_engine_says_at_the_very_end_is_told(tmp_path: Path) -> None:
+    with running(tmp_path, last_warning="log a: 3 records could not be written before it was closed") as proxy:
+        proxy.process.terminate()
+        assert proxy.wait() == 0
+        assert proxy.said.endswith(
+            "reviver: log a: 3 records could not be written before it was closed\nreviver: stopped\n"
+        )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_default_socket_is_removed_also_after_root_was_given_up(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    (tmp_path / "r.yaml").write_text(CONFIGURATION.replace("control: {socket: c.sock}", "user: nobody"))
+    runtime = tmp_path / "run"
+    # The second start finds the folder that the first one gave away.
+    for _ in range(2):
+        with running(tmp_path, env={"RUNTIME_DIRECTORY": str(runtime)}):
+            [path] = runtime.glob("*/*")
+            assert client.ask(path, "status")["user"].startswith("nobody:")
+        assert not list(runtime.glob("*/*"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_root_is_given_up_between_binding_and_serving(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
