@@ -52,7 +52,6 @@ def test_a_guarded_prefix(proxy: Proxy, target: str) -> None:
     assert fetch(proxy.port, target).status in (400, 403, 404)
 
 
-@pytest.mark.parametrize("target", ["/secret", "/secret/.", "/secret?x", "/%73ecret", "//secret", "/x/..%2Fsecret"])
+@pytest.mark.parametrize("target", ["/secret", "/secret?x", "/%73ecret", "/x/../secret", "//secret", "/x/..%2Fsecret"])
 def test_a_guarded_path(proxy: Proxy, target: str) -> None:
-    status = fetch(proxy.port, target).status
-    assert status in (400, 403, 404) or target == "/secret/."
+    assert fetch(proxy.port, target).status in (400, 403, 404)

@@ -33,5 +33,7 @@ def test_fields_that_a_rule_removes_or_sets(origin: Origin) -> None:
 @pytest.mark.parametrize("level", ["anonymous", "high"])
 def test_fields_that_tell_who_asks(origin: Origin, level: str) -> None:
     with Proxy(forward(anonymity={"level": level})) as proxy:
-        sends(proxy, f"http://{origin.address}/{level}", ("X-Client-IP", "10.1.1.1"), ("Via", "1.1 home"), ("From", "a@b"))
+        sends(
+            proxy, f"http://{origin.address}/{level}", ("X-Client-IP", "10.1.1.1"), ("Via", "1.1 home"), ("From", "a@b")
+        )
     assert origin.only(f"/{level}").trailers.names() == {"x-checksum"}
