@@ -189,7 +189,7 @@ def test_explain_sends_nothing_and_agrees_with_live_traffic() -> None:
                 status = fetch(proxy.port, path, fields).status
                 record = proxy.wait_records(lambda record: True, number + 1)[-1]
                 assert record["status"] == status
-                assert told["route"] == record["route"], path
+                assert told["route"] == record.get("route"), path
                 assert told["reason"] == record["reason"], path
 
 

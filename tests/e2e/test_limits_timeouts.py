@@ -45,7 +45,7 @@ def test_a_slow_head_is_408(limited: Limited, origin: Origin) -> None:
         assert response.status == 408
         assert "error=http_request_error" in (response.fields.get("Proxy-Status") or "")
         client.expect_closed()
-    assert proxy.wait_records(lambda record: record["reason"] == "head_timeout" and record["status"] == 408)
+    assert proxy.wait_records(lambda record: record["reason"] == "head_timeout" and record.get("status") == 408)
 
 
 def test_a_head_that_trickles_is_408_too(limited: Limited) -> None:

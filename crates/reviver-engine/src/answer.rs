@@ -24,7 +24,7 @@ pub struct Written {
     pub then: Then,
 }
 
-/// Answers a request whose head was taken.
+/// Answers a request whose head was taken; `unread` is what of its body has not been read.
 pub async fn write(
     connection: &mut Connection,
     work: &mut Work,
@@ -32,6 +32,7 @@ pub async fn write(
     answer: Answer,
     protocol: ClientProtocol,
     detail: &str,
+    unread: Framing,
 ) -> Written {
     if protocol == ClientProtocol::Socks5 {
         let mut out = Vec::new();
@@ -45,7 +46,7 @@ pub async fn write(
         _ => true,
     };
     // A body that waits for `100 Continue` may or may not come: the connection cannot go on.
-    let body_stays = head.framing != Framing::None && (head.expect_continue || !small(head.framing));
+    let body_stays = unread != Framing::None && (head.expect_continue || !small(unread));
     let keep = head.keep_alive && framing_known && !body_stays && connection.may_keep_alive();
     let page = flow.page(answer, Some(head));
     let mut out = std::mem::take(&mut work.to_client);
@@ -55,7 +56,7 @@ pub async fn write(
     let bytes = out.len() as u64;
     out.clear();
     work.to_client = out;
-    let then = match (keep && delivered, work.request.framing) {
+    let then = match (keep && delivered, unread) {
         (false, Framing::None) if framing_known => Then::after_last(work),
         (false, _) => Then::Drain,
         (true, Framing::None) => Then::KeepAlive,
@@ -95,7 +96,8 @@ fn spoils_framing(slug: Slug, detail: &str) -> bool {
 fn small(framing: Framing) -> bool {
     match framing {
         Framing::Length(length) => length <= READ_OVER,
-        _ => true,
+        Framing::UntilClose => false,
+        Framing::None | Framing::Chunked => true,
     }
 }
 

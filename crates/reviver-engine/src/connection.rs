@@ -41,7 +41,7 @@ pub struct Connection {
     pub timer: Timer,
     /// Requests that it has carried.
     pub requests: u32,
-    /// The client has ended its writing side.
+    /// The client has ended its writing side, or has sent more ahead than is kept: its end shows by probes only.
     pub half_closed: bool,
     /// Something of the answer to the present request may have been written.
     pub answering: bool,
@@ -101,7 +101,13 @@ impl Connection {
     /// Watches the client while another party is waited for. Ready when it is gone; bytes of further
     /// requests are kept. A client that only ended its writing side still gets its answer.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>, work: &mut Work) -> Poll<()> {
-        while !self.half_closed && !work.client_in.is_full() {
+        while !self.half_closed {
+            if work.client_in.is_full() {
+                // It has sent so much ahead that its end cannot be read.
+                self.half_closed = true;
+                self.stream.probe();
+                break;
+            }
             match self.stream.poll_read(cx, &mut work.client_in) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => {
@@ -315,7 +321,7 @@ async fn read_head(
                 }
                 Poll::Pending => {}
             }
-            if connection.core.is_draining() && started.is_none() {
+            if connection.core.is_draining() && !scan.started() {
                 return Poll::Ready(Head::Closed);
             }
             if connection.core.is_stopping() {
@@ -324,15 +330,18 @@ async fn read_head(
             if !waiting {
                 waiting = true;
                 match *started {
-                    Some(_) => connection.timer.set(Instant::now(), Duration::from_millis(timeouts.head_ms)),
-                    None => connection.timer.set_roughly(LINGER),
+                    Some(_) if scan.started() => {
+                        connection.timer.set(Instant::now(), Duration::from_millis(timeouts.head_ms))
+                    }
+                    _ => connection.timer.set_roughly(LINGER),
                 }
             }
             waited |= started.is_some();
             if connection.timer.poll_expired(cx) {
-                return Poll::Ready(match *started {
-                    Some(_) => Head::Refused(refusal(Slug::HeadTimeout, work)),
-                    None => Head::Idle,
+                // Empty lines are no beginning of a request (RFC 9112, section 2.2).
+                return Poll::Ready(match scan.started() {
+                    true => Head::Refused(refusal(Slug::HeadTimeout, work)),
+                    false => Head::Idle,
                 });
             }
             return Poll::Pending;

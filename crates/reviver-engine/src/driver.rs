@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use reviver_flow::{BodyPlan, Client, Command, Ending, Event, Flow, Relayed, Slug, Target, credentials};
-use reviver_http::{FieldKind, ParseError, RequestHead};
+use reviver_http::{FieldKind, Framing, ParseError, RequestHead};
 use reviver_plan::Access;
 
 use crate::answer;
@@ -51,9 +51,9 @@ impl Then {
 
 /// What the driver keeps beside the flow.
 #[derive(Default)]
-struct Carried {
+struct Carried<'s> {
     upstream: Option<Upstream>,
-    exchange: Option<Exchange>,
+    exchange: Option<Exchange<'s>>,
     user: Option<String>,
     detail: &'static str,
     /// Bytes that went to the client outside of pumps.
@@ -114,6 +114,7 @@ pub async fn run(
         flow = flow.authenticated();
     }
     connection.answering = false;
+    connection.half_closed = false;
     let mut carried = Carried { user, ..Carried::default() };
     let counted = core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener);
     work.replay.clear();
@@ -127,7 +128,14 @@ pub async fn run(
                 flow.step(Event::Authenticated(good), Instant::now())
             }
             Command::Answer(answer) => {
-                let written = answer::write(connection, work, &flow, answer, protocol, carried.detail).await;
+                let unread = match &carried.exchange {
+                    Some(exchange) if exchange.body_taken() => Framing::None,
+                    // A part of it is gone: where the next request begins is not known any more.
+                    Some(_) => Framing::UntilClose,
+                    None if work.replay.is_empty() => work.request.framing,
+                    None => Framing::None,
+                };
+                let written = answer::write(connection, work, &flow, answer, protocol, carried.detail, unread).await;
                 carried.written += written.bytes;
                 carried.own_body = written.body;
                 carried.then = Some(written.then);
@@ -276,7 +284,7 @@ async fn authenticate(
     connection: &mut Connection,
     snapshot: &CoreSnapshot,
     work: &Work,
-    carried: &mut Carried,
+    carried: &mut Carried<'_>,
 ) -> bool {
     let auth = snapshot.snapshot.plan.forward.as_ref().and_then(|f| f.auth.as_ref());
     let (Some(auth), Some(credentials)) = (auth, credentials(&work.request)) else { return false };

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use reviver_flow::{BodyPlan, Flow, Record, Relayed, Sent, Slug};
+use reviver_flow::{BodyPlan, Flow, Record, Relayed, Sent, Slug, may_switch};
 use reviver_http::{
     Framing, H1Sink, HeadLimits, HeadScan, Method, Version, decode_response, reason_phrase, write_request_line,
     write_status_line,
@@ -28,27 +28,26 @@ pub enum Trouble {
 /// Heads of upstreams may be larger than what clients may send: they are trusted more.
 const RESPONSE_LIMITS: HeadLimits = HeadLimits { head: 128 * 1024, fields: HeadLimits::MAX_FIELDS, target: 0 };
 
-pub struct Exchange {
-    upload: Option<Pump>,
-    download: Option<Pump>,
+pub struct Exchange<'s> {
+    upload: Option<Pump<'s>>,
+    download: Option<Pump<'s>>,
     upload_over: bool,
     /// The upstream takes no more of the request; what it has answered is still read.
     upload_broken: bool,
     /// The body, if any, can be sent once more.
     replayable: bool,
     method: Method,
-    upgrade: bool,
     first_byte: Duration,
     idle: Duration,
     client_idle: Duration,
 }
 
-impl Exchange {
+impl<'s> Exchange<'s> {
     /// Makes the request's bytes ready to go: its head, and as much of its body as has come.
     pub fn begin(
         connection: &mut Connection,
         work: &mut Work,
-        flow: &Flow<'_>,
+        flow: &Flow<'s>,
         snapshot: &CoreSnapshot,
         listener: u16,
     ) -> Self {
@@ -70,7 +69,8 @@ impl Exchange {
         let head_length = out.len();
         let mut replayable = true;
         let upload = if work.replay.is_empty() {
-            let mut pump = Pump::new(out, head.framing, head.framing, flow.body_limit(), &limits);
+            let mut pump = Pump::new(out, head.framing, head.framing, flow.body_limit(), &limits)
+                .with_trailers(flow.request_trailers());
             // A framing error shows again when the pump is polled, and is told then.
             let taken = pump.take(&mut work.client_in).is_ok();
             if pump.source_finished() && taken {
@@ -99,7 +99,6 @@ impl Exchange {
             upload_broken: false,
             replayable,
             method: head.method,
-            upgrade: head.upgrade,
             first_byte: millis(first_byte),
             idle: millis(idle),
             client_idle: millis(listener.map(|l| l.timeouts.body_ms)),
@@ -108,6 +107,11 @@ impl Exchange {
 
     pub fn upload_over(&self) -> bool {
         self.upload_over && !self.upload_broken
+    }
+
+    /// The whole request body has been read from the client.
+    pub fn body_taken(&self) -> bool {
+        self.upload.as_ref().is_none_or(Pump::source_finished)
     }
 
     /// Whether the whole request could be sent once more.
@@ -141,6 +145,10 @@ impl Exchange {
         poll_fn(|cx| {
             loop {
                 self.poll_upload(cx, connection, work, upstream)?;
+                // Also while an upstream keeps sending interim responses.
+                if self.body_taken() && connection.poll_gone(cx, work).is_ready() {
+                    return Poll::Ready(Err(Trouble::ClientGone));
+                }
                 if !work.upstream_in.is_empty() {
                     match scan.scan(work.upstream_in.bytes()) {
                         Ok(Some(length)) => return Poll::Ready(self.decode(work, length)),
@@ -209,7 +217,7 @@ impl Exchange {
         let decoded = decode_response(bytes, self.method, &RESPONSE_LIMITS, &mut work.response);
         work.upstream_in.consume(length);
         match decoded {
-            Ok(()) if work.response.status == 101 && !self.upgrade => {
+            Ok(()) if work.response.status == 101 && !may_switch(&work.request, &work.response) => {
                 Err(Trouble::Upstream { slug: Slug::UpgradeFailed, sent: Sent::Body })
             }
             Ok(()) => Ok(()),
@@ -254,7 +262,7 @@ impl Exchange {
         connection: &mut Connection,
         work: &mut Work,
         mut upstream: Upstream,
-        flow: &Flow<'_>,
+        flow: &Flow<'s>,
         plan: BodyPlan,
         begun: Instant,
     ) -> (Relayed, Instant) {
@@ -263,7 +271,8 @@ impl Exchange {
         write_head(&mut out, work, flow, Some(plan));
         connection.answering = true;
         let from = work.response.framing;
-        let download = self.download.insert(Pump::new(out, from, plan.framing, 0, &RESPONSE_LIMITS));
+        let pump = Pump::new(out, from, plan.framing, 0, &RESPONSE_LIMITS).with_trailers(flow.response_trailers());
+        let download = self.download.insert(pump);
         let mut deadline: Option<Instant> = None;
         let mut moved = u64::MAX;
         let outcome = poll_fn(|cx| {

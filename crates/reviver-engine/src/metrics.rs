@@ -112,12 +112,9 @@ impl CoreMetrics {
 
     /// One more of something on a listener, until what is returned is dropped.
     #[must_use = "it is counted only as long as this is kept"]
-    pub fn enter(&self, map: &MetricMap, gauge: Gauge, listener: u16) -> Entered {
-        let entered = Entered {
-            total: Arc::clone(&self.total),
-            listener: map.listeners.get(usize::from(listener)).map(Arc::clone),
-            gauge,
-        };
+    pub fn enter<'m>(&'m self, map: &'m MetricMap, gauge: Gauge, listener: u16) -> Entered<'m> {
+        let entered =
+            Entered { total: &self.total, listener: map.listeners.get(usize::from(listener)).map(Arc::as_ref), gauge };
         entered.step(1);
         entered
     }
@@ -125,22 +122,22 @@ impl CoreMetrics {
 
 /// Something that is counted as long as this is kept; to be dropped on the thread that made it.
 #[derive(Debug)]
-pub struct Entered {
-    total: Arc<Group>,
-    listener: Option<Arc<Group>>,
+pub struct Entered<'m> {
+    total: &'m Group,
+    listener: Option<&'m Group>,
     gauge: Gauge,
 }
 
-impl Entered {
+impl Entered<'_> {
     fn step(&self, by: u64) {
         add(&self.total.open[self.gauge as usize], by);
-        if let Some(group) = &self.listener {
+        if let Some(group) = self.listener {
             add(&group.open[self.gauge as usize], by);
         }
     }
 }
 
-impl Drop for Entered {
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
         self.step(u64::MAX);
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use reviver_flow::TrailerPolicy;
 use reviver_http::{Chunk, ChunkDecoder, Framing, HeadLimits, ParseError, write_chunk_head, write_last_chunk};
 
 use crate::buffers::{Buf, Pool};
@@ -43,8 +44,9 @@ pub enum PumpError {
 
 /// One direction of an exchange.
 #[derive(Debug)]
-pub struct Pump {
+pub struct Pump<'s> {
     source: Source,
+    trailers: TrailerPolicy<'s>,
     chunked_out: bool,
     /// Bytes ready to be written: a head, and framed parts of the body.
     out: Vec<u8>,
@@ -60,7 +62,7 @@ pub struct Pump {
     pub received: u64,
 }
 
-impl Pump {
+impl<'s> Pump<'s> {
     /// `out` is reused space; bytes in it (a head) go first. A `limit` of 0 is none.
     pub fn new(out: Vec<u8>, from: Framing, to: Framing, limit: u64, limits: &HeadLimits) -> Self {
         let source = match from {
@@ -71,6 +73,7 @@ impl Pump {
         };
         Self {
             source,
+            trailers: TrailerPolicy::ALL,
             chunked_out: to == Framing::Chunked,
             out,
             written: 0,
@@ -81,6 +84,12 @@ impl Pump {
             sent: 0,
             received: 0,
         }
+    }
+
+    /// Says which trailers pass; all do otherwise.
+    pub fn with_trailers(mut self, trailers: TrailerPolicy<'s>) -> Self {
+        self.trailers = trailers;
+        self
     }
 
     /// The whole body has been taken from the source.
@@ -216,7 +225,8 @@ impl Pump {
                     Chunk::More { consumed } => input.consume(consumed),
                     Chunk::End { consumed } => {
                         if self.chunked_out {
-                            write_last_chunk(&mut self.out, decoder.trailers());
+                            let trailers = decoder.trailers().filter(|(name, _)| self.trailers.passes(name));
+                            write_last_chunk(&mut self.out, trailers);
                         }
                         input.consume(consumed);
                         self.source = Source::Finished;

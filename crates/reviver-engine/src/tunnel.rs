@@ -28,7 +28,7 @@ pub struct Moved {
 
 /// One direction of a tunnel.
 struct Direction {
-    pump: Pump,
+    pump: Pump<'static>,
     /// The source has ended and the sink was told so.
     over: bool,
     flushed: bool,

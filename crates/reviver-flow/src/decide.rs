@@ -44,21 +44,19 @@ pub(crate) fn check_head(snapshot: &Snapshot, head: &RequestHead) -> Result<(), 
 fn loops(snapshot: &Snapshot, head: &RequestHead) -> bool {
     let own = snapshot.plan.via.as_bytes();
     let halves = usize::from(snapshot.plan.forward.is_some()) + usize::from(snapshot.plan.reverse.is_some());
-    let passes = head.fields().iter().filter(|field| {
-        let value = match field.kind {
-            FieldKind::Via => head.value(field),
-            FieldKind::CdnLoop => head.value(field),
-            _ => return false,
-        };
-        value.split(|b| *b == b',').any(|member| {
+    let passes = head.fields().iter().map(|field| {
+        let via = field.kind == FieldKind::Via;
+        if !via && field.kind != FieldKind::CdnLoop {
+            return 0;
+        }
+        let members = head.value(field).split(|b| *b == b',');
+        let is_own = |member: &&[u8]| {
             let mut words = member.split(|b| matches!(b, b' ' | b'\t' | b';')).filter(|w| !w.is_empty());
-            match field.kind {
-                FieldKind::Via => words.nth(1) == Some(own),
-                _ => words.next() == Some(own),
-            }
-        })
+            words.nth(usize::from(via)) == Some(own)
+        };
+        members.filter(is_own).count()
     });
-    passes.count() >= halves.max(1)
+    passes.sum::<usize>() >= halves.max(1)
 }
 
 /// Phase `route` of a reverse listener.

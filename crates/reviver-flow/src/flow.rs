@@ -185,7 +185,7 @@ impl<'s> Flow<'s> {
         self.record.times.head = micros32(now - self.started);
         self.mark = now;
         self.idempotent = head.method.is_idempotent();
-        self.upgrade = head.upgrade;
+        self.upgrade = crate::upstream_fields::offers_upgrade(head);
         let client = self.client.address;
         self.note(Phase::ClientConnect, VerdictKind::Continue, Reason::default(), || format!("client {client}"));
         if let Err(reason) = decide::check_head(self.snapshot, head) {

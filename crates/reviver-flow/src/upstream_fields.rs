@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use reviver_http::{Fate, FieldKind, FieldSink, Framing, RequestHead, TargetForm, Version};
+use reviver_http::{Fate, FieldKind, FieldSink, Framing, RequestHead, ResponseHead, TargetForm, Version};
 use reviver_plan::{AnonymityLevel, FieldPolicy, HeaderRules, Role, Snapshot};
 
 use crate::Flow;
@@ -92,9 +92,9 @@ impl Flow<'_> {
         if head.expect_continue {
             sink.field(b"Expect", b"100-continue");
         }
-        if head.upgrade {
+        if offers_upgrade(head) {
             sink.field(b"Connection", b"Upgrade");
-            for value in head.values(FieldKind::Upgrade) {
+            for value in offered_protocols(head) {
                 sink.field(b"Upgrade", value);
             }
         } else if head.te_trailers {
@@ -225,6 +225,63 @@ fn append_member(list: &mut Option<Vec<u8>>, member: &[u8]) {
         list.extend_from_slice(b", ");
     }
     list.extend_from_slice(member);
+}
+
+/// Protocols that the client may be switched to. Never HTTP/2 or TLS: behind them would go requests that no rule
+/// has seen (and RFC 9113, section 3.1, has withdrawn `h2c`).
+pub(crate) fn offered_protocols(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
+    head.values(FieldKind::Upgrade).flat_map(|value| value.split(|b| *b == b',')).map(<[u8]>::trim_ascii).filter(
+        |protocol| {
+            let name = protocol.split(|b| *b == b'/').next().unwrap_or_default();
+            let hides = [&b"h2c"[..], b"h2", b"http", b"tls"];
+            !name.is_empty() && !hides.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))
+        },
+    )
+}
+
+/// Whether the request asks for a switch that is passed on. A body would stand between the request and the
+/// tunnel, so that a request with one does not.
+pub(crate) fn offers_upgrade(head: &RequestHead) -> bool {
+    head.upgrade && head.framing == Framing::None && offered_protocols(head).next().is_some()
+}
+
+/// Whether a response may switch protocols: only to one that was offered (RFC 9110, section 7.8).
+pub fn may_switch(request: &RequestHead, response: &ResponseHead) -> bool {
+    let mut switched =
+        response.values(FieldKind::Upgrade).flat_map(|v| v.split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    let offered = |protocol: &[u8]| offered_protocols(request).any(|offer| offer.eq_ignore_ascii_case(protocol));
+    offers_upgrade(request) && switched.next().is_some_and(offered) && switched.next().is_none()
+}
+
+/// Which trailers pass. They are fields (RFC 9110, section 6.5): what a rule or a level takes out of heads must
+/// not go round them behind the body.
+#[derive(Clone, Copy, Debug)]
+pub struct TrailerPolicy<'s> {
+    rules: Option<&'s HeaderRules>,
+    level: Option<AnonymityLevel>,
+}
+
+impl TrailerPolicy<'_> {
+    /// Nothing is known that would take a trailer out.
+    pub const ALL: TrailerPolicy<'static> = TrailerPolicy { rules: None, level: None };
+
+    pub fn passes(&self, name: &[u8]) -> bool {
+        // Fields that the proxy knows are read from heads, and belong there.
+        let ordinary = reviver_http::FieldKind::of(name) == FieldKind::Other && !is_named(name, CLIENT_ADDRESS_FIELDS);
+        let hidden = self.level == Some(AnonymityLevel::High) && is_named(name, IDENTIFYING_FIELDS);
+        ordinary && !hidden && self.rules.is_none_or(|rules| !is_ruled_out(name, rules))
+    }
+}
+
+impl<'s> Flow<'s> {
+    pub fn request_trailers(&self) -> TrailerPolicy<'s> {
+        let forward = self.snapshot.plan.forward.as_ref().filter(|_| self.role == Role::Forward);
+        TrailerPolicy { rules: self.route().map(|r| &r.request_headers), level: forward.map(|f| f.anonymity.level) }
+    }
+
+    pub fn response_trailers(&self) -> TrailerPolicy<'s> {
+        TrailerPolicy { rules: self.route().map(|r| &r.response_headers), level: None }
+    }
 }
 
 /// Fields that the proxy writes itself or that end here.

@@ -150,6 +150,11 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
+    /// Kind of a field by its name.
+    pub fn of(name: &[u8]) -> Self {
+        crate::fields::classify(name)
+    }
+
     /// Whether the field ends at this hop whatever it says.
     pub fn is_hop_by_hop(self) -> bool {
         matches!(
