@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use reviver_flow::Slug;
-use reviver_http::{HeadLimits, HeadScan, ParseError, decode_request};
+use reviver_http::{HeadLimits, HeadScan, ParseError, Version, decode_request};
 use reviver_plan::{Limits, Role, Timeouts};
 
 use crate::core::{Core, CoreSnapshot};
@@ -28,6 +28,8 @@ const LINGER: Duration = Duration::from_millis(100);
 /// that is still sending gets to see the answer (RFC 9112, section 9.6).
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 const DRAIN_BYTES: usize = 1 << 20;
+/// Tells a half-closed client that it is still served.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// How often a half-closed client's connection is looked at.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 
@@ -43,6 +45,8 @@ pub struct Connection {
     pub requests: u32,
     /// The client has ended its writing side, or has sent more ahead than is kept: its end shows by probes only.
     pub half_closed: bool,
+    /// The client speaks HTTP: an interim response may be sent.
+    pub interim_ok: bool,
     /// Something of the answer to the present request may have been written.
     pub answering: bool,
 }
@@ -85,6 +89,7 @@ impl Connection {
             requests: 0,
             half_closed: false,
             answering: false,
+            interim_ok: false,
         }
     }
 
@@ -99,26 +104,42 @@ impl Connection {
     }
 
     /// Watches the client while another party is waited for. Ready when it is gone; bytes of further
-    /// requests are kept. A client that only ended its writing side still gets its answer.
+    /// requests are kept. A client that only ended its writing side still gets its answer: see
+    /// [`Self::poll_half_closed`].
     pub fn poll_gone(&mut self, cx: &mut Context<'_>, work: &mut Work) -> Poll<()> {
         while !self.half_closed {
-            if work.client_in.is_full() {
-                // It has sent so much ahead that its end cannot be read.
-                self.half_closed = true;
-                self.stream.probe();
-                break;
-            }
-            match self.stream.poll_read(cx, &mut work.client_in) {
+            // A client that has sent more ahead than is kept shows its end by a reset only.
+            let full = work.client_in.is_full();
+            match if full { Poll::Ready(Ok(0)) } else { self.stream.poll_read(cx, &mut work.client_in) } {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => {
+                    let now = Instant::now();
                     self.half_closed = true;
+                    work.ended = (!full).then_some(now);
                     self.stream.probe();
+                    self.timer.set(now, PROBE_EVERY);
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
             }
         }
-        if self.half_closed && self.stream.is_dead() { Poll::Ready(()) } else { Poll::Pending }
+        self.poll_half_closed(cx, work)
+    }
+
+    /// A closed connection looks like a half-closed one until something is sent. An interim response is
+    /// allowed at any time (RFC 9110, section 15.2): a client that still listens skips it, and one that is
+    /// gone resets the connection.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>, work: &mut Work) -> Poll<()> {
+        let waited = work.ended.is_some_and(|since| since.elapsed() >= PROBE_EVERY);
+        if waited && !self.answering && work.request.version == Version::Http11 && self.interim_ok {
+            work.ended = None;
+            match self.stream.poll_write(cx, CONTINUE) {
+                Poll::Ready(Ok(count)) => work.interim += count as u64,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+        }
+        if self.stream.is_dead() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Whether what is waited for has taken too long, or the proxy stops.

@@ -1,14 +1,19 @@
 //! Carries out what a flow wishes and tells it what came of it.
 
+use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use reviver_flow::{BodyPlan, Client, Command, Ending, Event, Flow, Relayed, Slug, Target, credentials};
+use reviver_flow::{
+    BodyPlan, Client, Command, Credentials, Ending, Event, Flow, Relayed, Sent, Slug, Target, credentials,
+};
 use reviver_http::{FieldKind, Framing, ParseError, RequestHead};
-use reviver_plan::Access;
+use reviver_plan::{Access, BasicAuth};
 
 use crate::answer;
+use crate::auth::Known;
 use crate::connection::Connection;
 use crate::core::CoreSnapshot;
 use crate::exchange::{self, Exchange, Trouble};
@@ -17,6 +22,9 @@ use crate::metrics::Gauge;
 use crate::tunnel;
 use crate::upstream::{self, Upstream};
 use crate::work::Work;
+
+/// How long a password may take to be checked.
+const PASSWORD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the client was spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +123,9 @@ pub async fn run(
     }
     connection.answering = false;
     connection.half_closed = false;
+    connection.interim_ok = protocol == ClientProtocol::Http1;
+    work.ended = None;
+    work.interim = 0;
     let mut carried = Carried { user, ..Carried::default() };
     let counted = core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener);
     work.replay.clear();
@@ -124,8 +135,8 @@ pub async fn run(
     loop {
         command = match command {
             Command::Authenticate => {
-                let good = authenticate(connection, snapshot, work, &mut carried).await;
-                flow.step(Event::Authenticated(good), Instant::now())
+                let outcome = authenticate(connection, snapshot, work, client.address, &mut carried).await;
+                flow.step(outcome, Instant::now())
             }
             Command::Answer(answer) => {
                 let unread = match &carried.exchange {
@@ -162,10 +173,7 @@ pub async fn run(
             Command::Exchange | Command::Interim => {
                 let interim = matches!(command, Command::Interim);
                 let Some(upstream) = carried.upstream.as_mut() else {
-                    command = flow.step(
-                        Event::Failed { slug: Slug::InternalError, sent: reviver_flow::Sent::Body },
-                        Instant::now(),
-                    );
+                    command = flow.step(Event::Failed { slug: Slug::InternalError, sent: Sent::Body }, Instant::now());
                     continue;
                 };
                 let outcome = match carried.exchange.as_mut() {
@@ -250,7 +258,7 @@ pub async fn run(
         exchange.give_up(connection, work);
     }
     flow.record.bytes_in += work.request.size() as u64;
-    flow.record.bytes_out += carried.written;
+    flow.record.bytes_out += carried.written + work.interim;
     flow.record.response_body += carried.own_body;
     let response = carried.response.then_some(&work.response);
     let entry = entry(snapshot, &flow, carried.detail, response, carried.user.as_deref(), protocol);
@@ -283,17 +291,57 @@ impl Connection {
 async fn authenticate(
     connection: &mut Connection,
     snapshot: &CoreSnapshot,
-    work: &Work,
+    work: &mut Work,
+    client: IpAddr,
     carried: &mut Carried<'_>,
-) -> bool {
+) -> Event<'static> {
     let auth = snapshot.snapshot.plan.forward.as_ref().and_then(|f| f.auth.as_ref());
-    let (Some(auth), Some(credentials)) = (auth, credentials(&work.request)) else { return false };
-    let core = Rc::clone(&connection.core);
-    let good = core.auth.check(auth, &credentials, Instant::now()).await;
-    if good {
-        carried.user = String::from_utf8(credentials.user).ok();
+    let (Some(auth), Some(credentials)) = (auth, credentials(&work.request)) else {
+        return Event::Authenticated(false);
+    };
+    match check_password(connection, work, auth, &credentials, client).await {
+        Ok(good) => {
+            if good {
+                carried.user = String::from_utf8(credentials.user).ok();
+            }
+            Event::Authenticated(good)
+        }
+        Err(Trouble::Upstream { slug, sent }) => Event::Failed { slug, sent },
+        Err(_) => Event::ClientGone,
     }
-    good
+}
+
+/// Whether the password is right. A client that leaves meanwhile is not worth the work.
+pub async fn check_password(
+    connection: &mut Connection,
+    work: &mut Work,
+    auth: &BasicAuth,
+    credentials: &Credentials,
+    client: IpAddr,
+) -> Result<bool, Trouble> {
+    let core = Rc::clone(&connection.core);
+    let busy = |slug| Trouble::Upstream { slug, sent: Sent::Nothing };
+    let now = Instant::now();
+    let mut check = match core.auth.check(auth, credentials, client, now) {
+        Known::Yes(good) => return Ok(good),
+        Known::Busy => return Err(busy(Slug::AuthBusy)),
+        Known::NotYet(check) => check,
+    };
+    let deadline = now + PASSWORD_PATIENCE;
+    connection.wait_until(now, deadline);
+    poll_fn(|cx| {
+        if let Poll::Ready(good) = check.poll(cx) {
+            return Poll::Ready(Ok(good));
+        }
+        if connection.poll_gone(cx, work).is_ready() {
+            return Poll::Ready(Err(Trouble::ClientGone));
+        }
+        if connection.poll_deadline(cx, deadline) {
+            return Poll::Ready(Err(busy(if core.is_stopping() { Slug::Draining } else { Slug::AuthBusy })));
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Takes a kept connection or opens one, within the connect timeout, while the client is watched.
@@ -306,7 +354,7 @@ async fn connect(
     fresh: bool,
 ) -> Result<Upstream, Trouble> {
     let core = Rc::clone(&connection.core);
-    let failed = |slug| Trouble::Upstream { slug, sent: reviver_flow::Sent::Nothing };
+    let failed = |slug| Trouble::Upstream { slug, sent: Sent::Nothing };
     let home = match target {
         Target::Server { pool, server } => {
             let slot = snapshot.servers.get(pool as usize).and_then(|p| p.get(server as usize));
@@ -338,20 +386,19 @@ async fn connect(
     let host = String::from_utf8_lossy(work.request.host()).into_owned();
     let port = work.request.port.unwrap_or(80);
     let mut opening = std::pin::pin!(open(snapshot, target, host, port));
-    let (stream, address) = std::future::poll_fn(|cx| {
-        use std::future::Future as _;
-        if let std::task::Poll::Ready(result) = opening.as_mut().poll(cx) {
-            return std::task::Poll::Ready(result.map_err(failed));
+    let (stream, address) = poll_fn(|cx| {
+        if let Poll::Ready(result) = opening.as_mut().poll(cx) {
+            return Poll::Ready(result.map_err(failed));
         }
         if connection.poll_gone(cx, work).is_ready() {
-            return std::task::Poll::Ready(Err(Trouble::ClientGone));
+            return Poll::Ready(Err(Trouble::ClientGone));
         }
         if connection.poll_deadline(cx, deadline) {
             let stops = connection.core.is_stopping();
             let slug = if stops { Slug::Draining } else { Slug::ConnectionTimeout };
-            return std::task::Poll::Ready(Err(failed(slug)));
+            return Poll::Ready(Err(failed(slug)));
         }
-        std::task::Poll::Pending
+        Poll::Pending
     })
     .await?;
     Ok(Upstream { stream: crate::stream::Stream::Tcp(stream), address, reused: false, home })

@@ -37,6 +37,8 @@ pub struct Exchange<'s> {
     /// The body, if any, can be sent once more.
     replayable: bool,
     method: Method,
+    /// The client waits for the upstream's word before it sends its body.
+    expects: bool,
     first_byte: Duration,
     idle: Duration,
     client_idle: Duration,
@@ -99,6 +101,7 @@ impl<'s> Exchange<'s> {
             upload_broken: false,
             replayable,
             method: head.method,
+            expects: head.expect_continue,
             first_byte: millis(first_byte),
             idle: millis(idle),
             client_idle: millis(listener.map(|l| l.timeouts.body_ms)),
@@ -187,8 +190,13 @@ impl<'s> Exchange<'s> {
         .await
     }
 
+    fn awaits_word(&self) -> bool {
+        self.expects && self.upload.as_ref().is_some_and(|u| u.received == 0)
+    }
+
     fn upload_wait(&self) -> Duration {
         match self.upload.as_ref().map(Pump::waiting) {
+            Some(Waiting::Source) if self.awaits_word() => self.first_byte,
             Some(Waiting::Source) => self.client_idle,
             _ => self.idle,
         }
@@ -202,6 +210,7 @@ impl<'s> Exchange<'s> {
             return self.upstream_trouble(Slug::ResponseTimeout);
         }
         match self.upload.as_ref().map(Pump::waiting) {
+            Some(Waiting::Source) if self.awaits_word() => self.upstream_trouble(Slug::ResponseTimeout),
             Some(Waiting::Source) => Trouble::Client { slug: Slug::BodyTimeout, detail: "" },
             _ => self.upstream_trouble(Slug::WriteTimeout),
         }
@@ -213,6 +222,7 @@ impl<'s> Exchange<'s> {
     }
 
     fn decode(&mut self, work: &mut Work, length: usize) -> Result<(), Trouble> {
+        self.expects = false;
         let bytes = &work.upstream_in.bytes()[..length];
         let decoded = decode_response(bytes, self.method, &RESPONSE_LIMITS, &mut work.response);
         work.upstream_in.consume(length);

@@ -146,8 +146,7 @@ impl<'s> Pump<'s> {
             if let Some(pipe) = self.pipe.as_mut().filter(|p| !p.is_empty()) {
                 self.waiting = Waiting::Sink;
                 if let Some(to) = to.plain() {
-                    let more = matches!(self.source, Source::Length(left) if left > 0);
-                    ready!(pipe.poll_drain(cx, to, more)).map_err(|_| PumpError::Sink)?;
+                    ready!(pipe.poll_drain(cx, to)).map_err(|_| PumpError::Sink)?;
                 }
                 continue;
             }

@@ -14,7 +14,7 @@ use reviver_http::socks::{
 use crate::connection::Connection;
 use crate::core::CoreSnapshot;
 use crate::driver::{self, ClientProtocol, Then};
-use crate::exchange::write_all;
+use crate::exchange::{Trouble, write_all};
 use crate::work::Work;
 
 pub const VERSION: u8 = 5;
@@ -37,7 +37,7 @@ pub async fn serve(
 ) -> bool {
     let patience = snapshot.snapshot.listener(listener).map_or(10_000, |l| l.timeouts.head_ms);
     connection.timer.set(started, Duration::from_millis(patience));
-    match negotiate(connection, work, snapshot).await {
+    match negotiate(connection, work, snapshot, Duration::from_millis(patience)).await {
         Ok(user) => {
             let times = driver::HeadTimes { started, complete: Instant::now() };
             let then = driver::run(connection, work, snapshot, listener, times, ClientProtocol::Socks5, user).await;
@@ -59,6 +59,7 @@ async fn negotiate(
     connection: &mut Connection,
     work: &mut Work,
     snapshot: &CoreSnapshot,
+    patience: Duration,
 ) -> Result<Option<String>, Ended> {
     let mut out = Vec::new();
     let auth = snapshot.snapshot.plan.forward.as_ref().and_then(|f| f.auth.as_ref());
@@ -98,8 +99,18 @@ async fn negotiate(
             }
             Err(None) => return Err(Ended::Lost),
         };
-        let core = Rc::clone(&connection.core);
-        let good = core.auth.check(auth, &credentials, Instant::now()).await;
+        let client = connection.peer().ip();
+        let checked = driver::check_password(connection, work, auth, &credentials, client).await;
+        let good = match checked {
+            Ok(good) => good,
+            Err(Trouble::Upstream { slug, .. }) => {
+                write_auth_reply(&mut out, false);
+                send(connection, &mut out).await?;
+                return Err(Ended::Refused(slug));
+            }
+            Err(_) => return Err(Ended::Lost),
+        };
+        connection.timer.set(Instant::now(), patience);
         write_auth_reply(&mut out, good);
         send(connection, &mut out).await?;
         if !good {

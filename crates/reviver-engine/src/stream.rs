@@ -72,8 +72,8 @@ impl Stream {
         }
     }
 
-    /// The peer has ended its writing side. A peer that still listens (a half-closed client) answers probes;
-    /// one that is gone does not, and [`Self::is_dead`] tells within about two seconds.
+    /// The peer has ended its writing side. Probes find out within about two seconds whether its host still
+    /// answers; [`Self::is_dead`] tells.
     pub fn probe(&self) {
         let Self::Tcp(stream) = self;
         let probes =
@@ -96,6 +96,8 @@ pub struct Pipe {
     write: OwnedFd,
     /// Bytes in the pipe.
     held: usize,
+    /// The last filling took all that was asked for: more is there already.
+    filled: bool,
 }
 
 /// Bytes asked of one `splice`; the pipe is grown to hold as much.
@@ -113,7 +115,7 @@ impl Pipe {
         // Refused beyond the user's share of pipe memory; then the pipe keeps its default size.
         // SAFETY: the descriptor is a pipe.
         unsafe { libc::fcntl(write.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_SIZE as libc::c_int) };
-        Ok(Self { read, write, held: 0 })
+        Ok(Self { read, write, held: 0, filled: false })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -129,18 +131,20 @@ impl Pipe {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 result => {
-                    self.held += *result.as_ref().unwrap_or(&0);
+                    let filled = *result.as_ref().unwrap_or(&0);
+                    self.held += filled;
+                    self.filled = filled == PIPE_SIZE;
                     return Poll::Ready(result);
                 }
             }
         }
     }
 
-    /// Empties the pipe into a socket. `more` says that more follows at once.
-    pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream, more: bool) -> Poll<io::Result<()>> {
+    /// Empties the pipe into a socket.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<()>> {
         while self.held > 0 {
             ready!(to.poll_write_ready(cx))?;
-            match to.try_io(Interest::WRITABLE, || splice(&self.read, to, self.held, more)) {
+            match to.try_io(Interest::WRITABLE, || splice(&self.read, to, self.held, self.filled)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => self.held -= count,
                 Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}

@@ -100,7 +100,8 @@ pub async fn run(
         match up.poll(cx, &mut connection.stream, &mut work.client_in, &mut upstream.stream, pipes) {
             Ok(()) => {}
             Err(Side::Source) => return Poll::Ready(Relayed::ClientAborted),
-            Err(Side::Sink) => return Poll::Ready(Relayed::UpstreamAborted(Slug::ConnectionTerminated)),
+            // It takes no more, but what it has sent is still delivered.
+            Err(Side::Sink) => up.over = true,
         }
         match down.poll(cx, &mut upstream.stream, &mut work.upstream_in, &mut connection.stream, pipes) {
             Ok(()) => {}

@@ -1,6 +1,6 @@
 //! Upstream connections: those kept open for the next request, and new ones.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
@@ -17,6 +17,8 @@ use crate::stream::Stream;
 
 /// Destinations of forward traffic for which connections are kept; beyond it the idlest are forgotten.
 const KEPT_DESTINATIONS: usize = 4096;
+/// Idle connections of one core, all servers and destinations together.
+const KEPT_CONNECTIONS: usize = 2048;
 
 /// A connection in use.
 #[derive(Debug)]
@@ -41,17 +43,21 @@ pub struct IdlePool {
     idle: RefCell<Vec<Idle>>,
     max: usize,
     keep: Duration,
+    /// Idle connections of the whole core.
+    total: Rc<Cell<usize>>,
 }
 
 impl IdlePool {
-    fn new(max: u32, keep_ms: u64) -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), max: max as usize, keep: Duration::from_millis(keep_ms) })
+    fn new(max: u32, keep_ms: u64, total: &Rc<Cell<usize>>) -> Rc<Self> {
+        let keep = Duration::from_millis(keep_ms);
+        Rc::new(Self { idle: RefCell::default(), max: max as usize, keep, total: Rc::clone(total) })
     }
 
     /// The latest connection that is still open.
     pub fn take(self: &Rc<Self>) -> Option<Upstream> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { stream, address, .. }) = idle.pop() {
+            self.total.set(self.total.get() - 1);
             if stream.is_quiet() {
                 return Some(Upstream { stream, address, reused: true, home: Some(Rc::clone(self)) });
             }
@@ -61,7 +67,8 @@ impl IdlePool {
 
     pub fn give(&self, upstream: Upstream, now: Instant) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.max {
+        if idle.len() < self.max && self.total.get() < KEPT_CONNECTIONS {
+            self.total.set(self.total.get() + 1);
             idle.push(Idle { stream: upstream.stream, address: upstream.address, since: now });
         }
     }
@@ -69,7 +76,9 @@ impl IdlePool {
     /// Closes what is too old or was closed by its peer; tells whether anything is left.
     fn sweep(&self, now: Instant) -> bool {
         let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
         idle.retain(|i| now.saturating_duration_since(i.since) < self.keep && i.stream.is_quiet());
+        self.total.set(self.total.get() - (before - idle.len()));
         !idle.is_empty()
     }
 
@@ -78,9 +87,16 @@ impl IdlePool {
     }
 }
 
+impl Drop for IdlePool {
+    fn drop(&mut self) {
+        self.total.set(self.total.get() - self.idle.get_mut().len());
+    }
+}
+
 /// All kept connections of one core.
 #[derive(Debug, Default)]
 pub struct Upstreams {
+    total: Rc<Cell<usize>>,
     servers: RefCell<HashMap<(String, String), Rc<IdlePool>>>,
     destinations: RefCell<HashMap<Box<[u8]>, Rc<IdlePool>>>,
 }
@@ -94,7 +110,7 @@ impl Upstreams {
         match servers.get(&key) {
             Some(kept) if fits(kept) => Rc::clone(kept),
             _ => {
-                let fresh = IdlePool::new(pool.max_idle, pool.idle_ms);
+                let fresh = IdlePool::new(pool.max_idle, pool.idle_ms, &self.total);
                 servers.insert(key, Rc::clone(&fresh));
                 fresh
             }
@@ -110,7 +126,7 @@ impl Upstreams {
         if destinations.len() >= KEPT_DESTINATIONS {
             destinations.retain(|_, pool| pool.len() > 0);
         }
-        let pool = IdlePool::new(max, keep_ms);
+        let pool = IdlePool::new(max, keep_ms, &self.total);
         if destinations.len() < KEPT_DESTINATIONS {
             destinations.insert(key.into(), Rc::clone(&pool));
         }

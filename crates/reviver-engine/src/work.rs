@@ -1,5 +1,7 @@
 //! What a connection needs while it carries a request, and gives back while it is idle.
 
+use std::time::Instant;
+
 use reviver_http::{RequestHead, ResponseHead};
 
 use crate::buffers::{BUFFER_SIZE, Buf};
@@ -17,6 +19,10 @@ pub struct Work {
     pub scratch: Vec<u8>,
     /// The request target as the upstream gets it.
     pub target: Vec<u8>,
+    /// When the client ended its writing side, until it was found out whether it still listens.
+    pub ended: Option<Instant>,
+    /// Bytes of interim responses that were written to find that out.
+    pub interim: u64,
     /// A small request body, framed, as it was sent: sent again when another server is tried.
     pub replay: Vec<u8>,
     /// Its bytes without framing, and as they came.
@@ -37,6 +43,8 @@ impl Work {
             to_client: Vec::with_capacity(BUFFER_SIZE),
             scratch: Vec::new(),
             target: Vec::new(),
+            ended: None,
+            interim: 0,
             replay: Vec::new(),
             replay_sizes: (0, 0),
         })

@@ -83,7 +83,7 @@ impl<'s> Flow<'s> {
                     template.write(
                         &reviver_policy::TemplateParts {
                             scheme: b"http",
-                            host: head.authority(),
+                            host: head.host(),
                             path: head.path(),
                             query: head.query(),
                         },
@@ -143,7 +143,7 @@ impl<'s> Flow<'s> {
             Slug::MethodNotAllowed => {
                 push(page, "Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
             }
-            Slug::NoServer | Slug::Draining => push(page, "Retry-After", b"5"),
+            Slug::NoServer | Slug::Draining | Slug::AuthBusy => push(page, "Retry-After", b"5"),
             _ => {}
         }
         page.body = Cow::Owned(body.into_bytes());

@@ -80,6 +80,10 @@ pub(crate) fn route(snapshot: &Snapshot, head: &RequestHead, client: IpAddr) -> 
     }
     match &route.action {
         Action::Respond(_) => Verdict::Respond(index),
+        // `https://{host}/x` without a host would lead to whatever the path begins with.
+        Action::Redirect(to) if head.host().is_empty() && to.to.contains("{host}") => {
+            Verdict::Reject(Reason::new(Slug::BadRequest, Rule::Route(index)))
+        }
         Action::Redirect(_) => Verdict::Redirect(index),
         Action::Pool(_) if spent_max_forwards(head) => Verdict::MaxForwards,
         Action::Pool(pool) => Verdict::Pool { route: index, pool: *pool },

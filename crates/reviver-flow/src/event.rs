@@ -63,7 +63,7 @@ pub enum Target {
 /// Something that is wished. Each is answered with the event that its line names.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Check the credentials of the request: `Authenticated`.
+    /// Check the credentials of the request: `Authenticated`, `Failed`, `ClientGone`.
     Authenticate,
     /// Write this answer: `Answered`.
     Answer(Answer),

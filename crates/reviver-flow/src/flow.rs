@@ -161,6 +161,7 @@ impl<'s> Flow<'s> {
             (State::Authentication, Event::Authenticated(good)) => self.on_authenticated(good, now),
             (State::Connection, Event::Connected { address, reused }) => self.on_connected(address, reused, now),
             (State::Response, Event::Response { head, repeatable }) => self.on_response(head, repeatable, now),
+            (State::Authentication, Event::Failed { slug, .. }) => self.fail(Reason::new(slug, Rule::ForwardAuth)),
             (State::Connection | State::Response, Event::Failed { slug, sent }) => self.on_failed(slug, sent, now),
             (State::Response, Event::ClientFailed(slug)) => self.fail(slug.into()),
             (State::Connection | State::Response | State::Authentication, Event::ClientGone) => self.client_gone(),

@@ -81,6 +81,7 @@ slugs! {
     ClientNotAllowed "client_not_allowed" 403 Client "http_request_denied" "This client may not use the proxy.";
     AuthRequired "auth_required" 407 Client "http_request_denied" "The proxy wants a user name and a password.";
     AuthFailed "auth_failed" 407 Client "http_request_denied" "The user name or the password is wrong.";
+    AuthBusy "auth_busy" 503 Proxy "proxy_internal_response" "The proxy is checking too many passwords at the moment.";
     ConnectPort "connect_port_denied" 403 Client "http_request_denied" "Tunnels to this port are not allowed.";
     PrivateDestination "private_destination" 403 Client "destination_ip_prohibited" "The destination is a private address.";
     LoopDetected "loop_detected" 508 Proxy "proxy_loop_detected" "The request has come back to this proxy.";

@@ -54,16 +54,18 @@ pub fn response_framing<'a>(
     codings: impl Iterator<Item = &'a [u8]>,
     lengths: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Framing, ParseError> {
+    // also where no content follows: what is said of its length is passed on
+    let declared = declared(version, codings, lengths);
     // 1
     if request_method == Method::Head || matches!(status, 100..=199 | 204 | 304) {
-        return Ok(Framing::None);
+        return declared.map(|_| Framing::None);
     }
     // 2
     if request_method == Method::Connect && (200..300).contains(&status) {
-        return Ok(Framing::None);
+        return declared.map(|_| Framing::None);
     }
     // 3 to 6; 8
-    Ok(declared(version, codings, lengths)?.unwrap_or(Framing::UntilClose))
+    Ok(declared?.unwrap_or(Framing::UntilClose))
 }
 
 /// What the two fields say, steps 3 to 6.

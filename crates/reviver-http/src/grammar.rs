@@ -232,10 +232,11 @@ fn escape(digits: &[u8]) -> Option<u8> {
 }
 
 /// Appends the path to `out` as rules compare it (RFC 3986, section 6.2.2): unreserved characters decoded,
-/// other escapes in upper case, dot segments (also encoded ones) removed. Slashes are not merged.
+/// encoded slashes too, other escapes in upper case, dot segments removed, slashes merged: servers and file
+/// systems do all of that, and a rule must see what they see.
 ///
 /// # Errors
-/// [`ParseError::BadEscape`] for a malformed escape or an encoded NUL; [`ParseError::PathAboveRoot`]. `out` may
+/// [`ParseError::BadEscape`] for a malformed escape, an encoded NUL, or an encoded backslash beside `..`; [`ParseError::PathAboveRoot`]. `out` may
 /// then hold a part of the path.
 pub fn normalise_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), ParseError> {
     let start = out.len();
@@ -255,7 +256,7 @@ pub(crate) fn normalise_tail(out: &mut Vec<u8>, start: usize) -> Result<(), Pars
         }
         match escape(&out[read + 1..]) {
             None | Some(0) => return Err(ParseError::BadEscape),
-            Some(decoded) if is(decoded, UNRESERVED) => {
+            Some(decoded) if is(decoded, UNRESERVED) || decoded == b'/' => {
                 out[write] = decoded;
                 write += 1;
             }
@@ -268,10 +269,14 @@ pub(crate) fn normalise_tail(out: &mut Vec<u8>, start: usize) -> Result<(), Pars
         read += 3;
     }
     out.truncate(write);
+    let climbs = |pattern| memchr::memmem::find(&out[start..], pattern).is_some();
+    if climbs(b"..%5C") || climbs(b"%5C..") {
+        return Err(ParseError::BadEscape);
+    }
     remove_dot_segments(out, start)
 }
 
-/// RFC 3986, section 5.2.4, in place on `out[start..]`, which starts with `/`.
+/// RFC 3986, section 5.2.4, in place on `out[start..]`, which starts with `/`; empty segments go too.
 fn remove_dot_segments(out: &mut Vec<u8>, start: usize) -> Result<(), ParseError> {
     let mut read = start;
     let mut write = start;
@@ -280,6 +285,7 @@ fn remove_dot_segments(out: &mut Vec<u8>, start: usize) -> Result<(), ParseError
         let end = memchr(b'/', &out[read + 1..]).map_or(out.len(), |at| read + 1 + at);
         let last = end == out.len();
         match &out[read..end] {
+            b"/" if !last => {}
             b"/." => {
                 if last {
                     out[write] = b'/';

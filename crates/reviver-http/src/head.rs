@@ -290,8 +290,8 @@ impl RequestHead {
         self.path.of(&self.bytes)
     }
 
-    /// The path that rules match on: dot segments removed and unreserved characters decoded
-    /// (RFC 3986, section 6.2.2). The upstream still gets [`Self::path`].
+    /// The path that rules match on: unreserved characters and slashes decoded, dot segments removed
+    /// (RFC 3986, section 6.2.2), slashes merged. The upstream still gets [`Self::path`].
     pub fn normal_path(&self) -> &[u8] {
         self.normal_path.unwrap_or(self.path).of(&self.bytes)
     }

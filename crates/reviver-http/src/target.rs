@@ -118,12 +118,17 @@ fn set_path(head: &mut RequestHead, start: usize, end: usize) -> Result<(), Pars
     let text = &head.bytes[start..end];
     let mut path_end = end;
     let mut found = PLAIN;
+    let mut before = 0;
     for (index, &byte) in text.iter().enumerate() {
         if byte == b'?' {
             path_end = start + index;
             break;
         }
         found |= CLASS[usize::from(byte)];
+        if byte == b'/' && before == b'/' {
+            found |= LOOK;
+        }
+        before = byte;
     }
     if (found | classes(&head.bytes[path_end..end])) & REFUSED != 0 {
         return Err(ParseError::BadTargetByte);
@@ -143,7 +148,8 @@ fn set_path(head: &mut RequestHead, start: usize, end: usize) -> Result<(), Pars
 
 fn normalise(head: &mut RequestHead) -> Result<(), ParseError> {
     let path = head.path.of(&head.bytes);
-    if memchr(b'%', path).is_none() && memchr::memmem::find(path, b"/.").is_none() {
+    let find = |what| memchr::memmem::find(path, what);
+    if memchr(b'%', path).is_none() && find(b"/.").is_none() && find(b"//").is_none() {
         return Ok(());
     }
     let tail = head.bytes.len();
