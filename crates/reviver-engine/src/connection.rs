@@ -154,6 +154,11 @@ impl Connection {
         self.core.is_stopping()
     }
 
+    /// Has the task polled again soon.
+    pub fn look_again(&self) {
+        self.timer.set(Instant::now(), PROBE_EVERY);
+    }
+
     /// Moves the deadline of what is waited for; a half-closed client is looked at in between.
     pub fn wait_until(&self, now: Instant, deadline: Instant) {
         let left = deadline.saturating_duration_since(now).max(Duration::from_millis(1));
@@ -251,6 +256,8 @@ async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
         let started = started.unwrap_or_else(Instant::now);
         let complete = if head.1 { Instant::now() } else { started };
         let times = driver::HeadTimes { started, complete };
+        // What was in force when the wait began may not be any more: the request keeps to the plan of now.
+        let Some((snapshot, index)) = connection.snapshot() else { return Next::Close };
         let goes_on = match head.0 {
             Head::Ready => driver::run(connection, work, &snapshot, index, times, ClientProtocol::Http1, None).await,
             Head::Socks => {

@@ -324,13 +324,20 @@ pub async fn check_password(
     let now = Instant::now();
     let mut check = match core.auth.check(auth, credentials, client, now) {
         Known::Yes(good) => return Ok(good),
-        Known::Busy => return Err(busy(Slug::AuthBusy)),
-        Known::NotYet(check) => check,
+        Known::Busy => None,
+        Known::NotYet(check) => Some(check),
     };
     let deadline = now + PASSWORD_PATIENCE;
     connection.wait_until(now, deadline);
     poll_fn(|cx| {
-        if let Poll::Ready(good) = check.poll(cx) {
+        if check.is_none() {
+            match core.auth.check(auth, credentials, client, Instant::now()) {
+                Known::Yes(good) => return Poll::Ready(Ok(good)),
+                Known::Busy => connection.look_again(),
+                Known::NotYet(begun) => check = Some(begun),
+            }
+        }
+        if let Some(Poll::Ready(good)) = check.as_mut().map(|c| c.poll(cx)) {
             return Poll::Ready(Ok(good));
         }
         if connection.poll_gone(cx, work).is_ready() {

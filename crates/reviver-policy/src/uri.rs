@@ -50,8 +50,8 @@ pub(crate) fn escape(bytes: &[u8]) -> Option<u8> {
 }
 
 /// A path or its beginning as a person wrote it, in the form that a normalised path has: what may not
-/// stand in a path is encoded, unreserved characters are not, and hexadecimal digits are upper case
-/// (RFC 3986, section 6.2.2).
+/// stand in a path is encoded, unreserved characters and slashes are not, hexadecimal digits are upper case
+/// (RFC 3986, section 6.2.2), and slashes are merged.
 pub(crate) fn canonical_path(text: &str) -> Vec<u8> {
     let mut encoded = Vec::new();
     encode(Part::Path, text.as_bytes(), &mut encoded);
@@ -59,7 +59,7 @@ pub(crate) fn canonical_path(text: &str) -> Vec<u8> {
     let mut rest = encoded.as_slice();
     while let Some(&byte) = rest.first() {
         match escape(rest) {
-            Some(plain) if plain.is_ascii_alphanumeric() || matches!(plain, b'-' | b'.' | b'_' | b'~') => {
+            Some(plain) if plain.is_ascii_alphanumeric() || matches!(plain, b'-' | b'.' | b'_' | b'~' | b'/') => {
                 out.push(plain);
                 rest = &rest[3..];
             }
@@ -71,6 +71,9 @@ pub(crate) fn canonical_path(text: &str) -> Vec<u8> {
                 out.push(byte);
                 rest = &rest[1..];
             }
+        }
+        if out.ends_with(b"//") {
+            out.pop();
         }
     }
     out
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn a_written_path_gets_the_form_of_a_normalised_one() {
         for (written, expected) in
-            [("/%7euser/%2f", "/~user/%2F"), ("/ä b", "/%C3%A4%20b"), ("/100%", "/100%25"), ("", "")]
+            [("/%7euser/%2f", "/~user/"), ("/ä b", "/%C3%A4%20b"), ("/100%", "/100%25"), ("", "")]
         {
             assert_eq!(canonical_path(written), expected.as_bytes(), "{written}");
         }
