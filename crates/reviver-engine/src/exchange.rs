@@ -123,10 +123,12 @@ impl<'s> Exchange<'s> {
     }
 
     fn sent(&self) -> Sent {
-        match &self.upload {
-            Some(pump) if pump.sent == 0 && self.replayable => Sent::Nothing,
-            _ if self.replayable => Sent::Request,
-            _ => Sent::Body,
+        let Some(upload) = &self.upload else { return Sent::Body };
+        // A body of which nothing was taken yet is still whole at the client.
+        match self.replayable || upload.received == 0 {
+            true if upload.sent == 0 => Sent::Nothing,
+            true => Sent::Request,
+            false => Sent::Body,
         }
     }
 
@@ -169,9 +171,6 @@ impl<'s> Exchange<'s> {
                         return Poll::Ready(Err(self.upstream_trouble(slug)));
                     }
                     Poll::Pending => {}
-                }
-                if self.upload.as_ref().is_none_or(Pump::source_finished) && connection.poll_gone(cx, work).is_ready() {
-                    return Poll::Ready(Err(Trouble::ClientGone));
                 }
                 let progress = self.upload.as_ref().map_or(0, |u| u.sent + u.received);
                 if moved != progress || deadline.is_none() {
