@@ -4,6 +4,7 @@
 mod answer;
 mod auth;
 mod buffers;
+mod connect;
 mod connection;
 mod core;
 mod driver;

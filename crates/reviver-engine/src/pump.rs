@@ -11,6 +11,8 @@ use crate::stream::{Pipe, Stream};
 
 /// Bodies with more than this left are spliced where both ends are plain TCP.
 const SPLICE_FROM: u64 = 48 * 1024;
+/// Bytes that one flow moves before others have their turn.
+const TURN: u64 = 1 << 20;
 /// Framed bytes are written when this many are ready, or when no more come.
 const OUT_SIZE: usize = 16 * 1024;
 
@@ -134,7 +136,13 @@ impl<'s> Pump<'s> {
         if self.limit != 0 && self.body > self.limit {
             return Poll::Ready(Err(PumpError::TooLarge));
         }
+        let turn = self.body.saturating_add(TURN);
         loop {
+            if self.body >= turn {
+                // Others have their turn before this flow goes on.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if !input.is_empty() && !self.source_finished() {
                 self.take(input)?;
             }

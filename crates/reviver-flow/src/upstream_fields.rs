@@ -144,7 +144,7 @@ impl Flow<'_> {
             if is_ruled_out(head.name(field), rules) { Fate::Drop } else { Fate::Pass }
         });
         write_max_forwards(head, sink);
-        let mut peer = AddressText::new(self.client.peer.ip());
+        let peer = AddressText::new(self.client.peer.ip());
         match forwarded_for {
             Some(_) => {
                 append_member(&mut forwarded_for, peer.text());
@@ -369,15 +369,32 @@ struct AddressText {
 impl AddressText {
     fn new(address: IpAddr) -> Self {
         let mut this = Self { bytes: [0; 64], length: 0 };
-        let room = this.bytes.len();
-        let mut cursor = &mut this.bytes[..];
-        // The longest textual address has 45 bytes: the write cannot fail.
-        let _ = write!(cursor, "{}", address.to_canonical());
-        this.length = room - cursor.len();
+        match address.to_canonical() {
+            IpAddr::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        this.push(b".");
+                    }
+                    this.push(itoa::Buffer::new().format(octet).as_bytes());
+                }
+            }
+            IpAddr::V6(address) => {
+                let room = this.bytes.len();
+                let mut cursor = &mut this.bytes[..];
+                // The longest textual address has 45 bytes: the write cannot fail.
+                let _ = write!(cursor, "{address}");
+                this.length = room - cursor.len();
+            }
+        }
         this
     }
 
-    fn text(&mut self) -> &[u8] {
+    fn push(&mut self, text: &[u8]) {
+        self.bytes[self.length..self.length + text.len()].copy_from_slice(text);
+        self.length += text.len();
+    }
+
+    fn text(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }
