@@ -146,7 +146,7 @@ impl<'s> Exchange<'s> {
     ) -> Result<(), Trouble> {
         let mut scan = HeadScan::for_responses(RESPONSE_LIMITS);
         let mut deadline: Option<Instant> = None;
-        let mut moved = u64::MAX;
+        let mut moved = None;
         poll_fn(|cx| {
             loop {
                 self.poll_upload(cx, connection, work, upstream)?;
@@ -172,9 +172,11 @@ impl<'s> Exchange<'s> {
                     }
                     Poll::Pending => {}
                 }
-                let progress = self.upload.as_ref().map_or(0, |u| u.sent + u.received);
-                if moved != progress || deadline.is_none() {
-                    moved = progress;
+                // A new wait begins with progress, and when it is another party's turn.
+                let upload = self.upload.as_ref().filter(|_| !self.upload_over);
+                let progress = (self.upload.as_ref().map_or(0, |u| u.sent + u.received), upload.map(Pump::waiting));
+                if moved != Some(progress) {
+                    moved = Some(progress);
                     let now = if deadline.is_none() { begun } else { Instant::now() };
                     let wait = if self.upload_over { self.first_byte } else { self.upload_wait() };
                     deadline = Some(now + wait);
@@ -283,7 +285,7 @@ impl<'s> Exchange<'s> {
         let pump = Pump::new(out, from, plan.framing, 0, &RESPONSE_LIMITS).with_trailers(flow.response_trailers());
         let download = self.download.insert(pump);
         let mut deadline: Option<Instant> = None;
-        let mut moved = u64::MAX;
+        let mut moved = None;
         let outcome = poll_fn(|cx| {
             if let Some(upload) = self.upload.as_mut().filter(|_| !self.upload_over) {
                 let pipes = &connection.core.pipes;
@@ -319,9 +321,11 @@ impl<'s> Exchange<'s> {
             {
                 return Poll::Ready(Relayed::ClientAborted);
             }
-            let progress = download.sent + download.received + self.upload.as_ref().map_or(0, |u| u.sent);
-            if moved != progress || deadline.is_none() {
-                moved = progress;
+            // A new wait begins with progress, and when it is the other party's turn.
+            let bytes = download.sent + download.received + self.upload.as_ref().map_or(0, |u| u.sent);
+            let progress = (bytes, waits_for_upstream);
+            if moved != Some(progress) {
+                moved = Some(progress);
                 let now = if deadline.is_none() { begun } else { Instant::now() };
                 let wait = if waits_for_upstream { self.idle } else { self.client_idle };
                 deadline = Some(now + wait);
