@@ -305,36 +305,6 @@ impl RequestHead {
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
-
-    pub fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
-    pub fn name(&self, field: &Field) -> &[u8] {
-        field.name.of(&self.bytes)
-    }
-
-    pub fn value(&self, field: &Field) -> &[u8] {
-        field.value.of(&self.bytes)
-    }
-
-    /// Writes the fields as `fate` decides for each.
-    pub fn pass_fields<'f>(&self, sink: &mut impl FieldSink, fate: impl FnMut(&Field) -> Fate<'f>) {
-        pass_fields(&self.bytes, &self.fields, sink, fate);
-    }
-
-    /// Values of all fields of one kind, in order.
-    pub fn values(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {
-        self.fields.iter().filter(move |f| f.kind == kind).map(|f| f.value.of(&self.bytes))
-    }
-
-    /// Values of all fields of one name (compared without case), in order.
-    pub fn values_of<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.fields
-            .iter()
-            .filter(move |f| f.name.of(&self.bytes).eq_ignore_ascii_case(name))
-            .map(|f| f.value.of(&self.bytes))
-    }
 }
 
 /// A response head, checked in the same way.
@@ -362,36 +332,48 @@ impl ResponseHead {
         self.reason.of(&self.bytes)
     }
 
-    pub fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
-    pub fn name(&self, field: &Field) -> &[u8] {
-        field.name.of(&self.bytes)
-    }
-
-    pub fn value(&self, field: &Field) -> &[u8] {
-        field.value.of(&self.bytes)
-    }
-
-    /// Writes the fields as `fate` decides for each.
-    pub fn pass_fields<'f>(&self, sink: &mut impl FieldSink, fate: impl FnMut(&Field) -> Fate<'f>) {
-        pass_fields(&self.bytes, &self.fields, sink, fate);
-    }
-
-    pub fn values(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {
-        self.fields.iter().filter(move |f| f.kind == kind).map(|f| f.value.of(&self.bytes))
-    }
-
-    pub fn values_of<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.fields
-            .iter()
-            .filter(move |f| f.name.of(&self.bytes).eq_ignore_ascii_case(name))
-            .map(|f| f.value.of(&self.bytes))
-    }
-
     /// 1xx other than 101: more responses follow.
     pub fn is_interim(&self) -> bool {
         (100..200).contains(&self.status) && self.status != 101
     }
 }
+
+/// What both heads tell of their fields.
+macro_rules! fields_of {
+    ($head:ty) => {
+        impl $head {
+            pub fn fields(&self) -> &[Field] {
+                &self.fields
+            }
+
+            pub fn name(&self, field: &Field) -> &[u8] {
+                field.name.of(&self.bytes)
+            }
+
+            pub fn value(&self, field: &Field) -> &[u8] {
+                field.value.of(&self.bytes)
+            }
+
+            /// Writes the fields as `fate` decides for each.
+            pub fn pass_fields<'f>(&self, sink: &mut impl FieldSink, fate: impl FnMut(&Field) -> Fate<'f>) {
+                pass_fields(&self.bytes, &self.fields, sink, fate);
+            }
+
+            /// Values of all fields of one kind, in order.
+            pub fn values(&self, kind: FieldKind) -> impl Iterator<Item = &[u8]> {
+                self.fields.iter().filter(move |f| f.kind == kind).map(|f| f.value.of(&self.bytes))
+            }
+
+            /// Values of all fields of one name (compared without case), in order.
+            pub fn values_of<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+                self.fields
+                    .iter()
+                    .filter(move |f| f.name.of(&self.bytes).eq_ignore_ascii_case(name))
+                    .map(|f| f.value.of(&self.bytes))
+            }
+        }
+    };
+}
+
+fields_of!(RequestHead);
+fields_of!(ResponseHead);
