@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a while, on the stable toolchain (without a sanitizer).
+# Runs every fuzz target for a while: those in Rust on the stable toolchain (without a sanitizer), and the
+# configuration loader by atheris.
 #
 # usage: tools/fuzz.sh [SECONDS]     seconds for each target, 60 by default
 set -euo pipefail
@@ -14,3 +15,7 @@ cargo fuzz list | while read -r target; do
     echo "==> $target" >&2
     cargo fuzz run --sanitizer none "$target" -- -max_total_time="${1:-60}" -print_final_stats=1
 done
+
+echo "==> configuration loader" >&2
+.venv/bin/python -c 'import atheris' 2>/dev/null || .venv/bin/python -m pip install --quiet --disable-pip-version-check atheris
+.venv/bin/python fuzz/configuration.py -max_total_time="${1:-60}" -print_final_stats=1
