@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.client import Client, connect, fetch
 from tests.support.echo import Server
-from tests.support.origin import Exchange, Origin
+from tests.support.origin import Exchange, Origin, Waits
 from tests.support.proxy import Proxy, forward, reverse
 from tests.support.stream import Closed, Stream
 from tests.support.wait import wait_for
@@ -23,21 +23,6 @@ def origin() -> Iterator[Origin]:
 def proxy(origin: Origin) -> Iterator[Proxy]:
     with Proxy(reverse([origin.address], workers=1)) as proxy:
         yield proxy
-
-
-class Waits:
-    """Never answers; notes that its connection was closed by the proxy."""
-
-    def __init__(self) -> None:
-        self.closed = threading.Event()
-
-    def __call__(self, exchange: Exchange) -> None:
-        try:
-            while True:
-                exchange.read_some()
-        except Closed:
-            self.closed.set()
-            exchange.close()
 
 
 def test_while_the_origin_thinks(proxy: Proxy, origin: Origin) -> None:

@@ -1,14 +1,12 @@
 """A client that is gone must not keep upstream work alive until a timeout, whatever it did before it went."""
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.client import Client, encode_request
-from tests.support.origin import Exchange, Origin
+from tests.support.origin import Origin, Waits
 from tests.support.proxy import Proxy, reverse
-from tests.support.stream import Closed
 from tests.support.wait import wait_for
 
 
@@ -22,21 +20,6 @@ def origin() -> Iterator[Origin]:
 def proxy(origin: Origin) -> Iterator[Proxy]:
     with Proxy(reverse([origin.address], workers=1)) as proxy:
         yield proxy
-
-
-class Waits:
-    """Never answers; notes that its connection was closed by the proxy."""
-
-    def __init__(self) -> None:
-        self.closed = threading.Event()
-
-    def __call__(self, exchange: Exchange) -> None:
-        try:
-            while True:
-                exchange.read_some()
-        except Closed:
-            self.closed.set()
-            exchange.close()
 
 
 def test_a_client_that_reset_after_it_had_half_closed(proxy: Proxy, origin: Origin) -> None:

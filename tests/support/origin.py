@@ -92,6 +92,21 @@ def responds(status: int = 200, body: bytes = b"", *fields: tuple[str, str]) -> 
     return lambda exchange: exchange.respond(status, body, *fields)
 
 
+class Waits:
+    """Never answers; notes that its connection was closed by the proxy."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def __call__(self, exchange: Exchange) -> None:
+        try:
+            while True:
+                exchange.read_some()
+        except Closed:
+            self.closed.set()
+            exchange.close()
+
+
 class Origin:
     """Answers `200` and `NAME METHOD TARGET`, or what the handler of the target's path says.
 

@@ -48,30 +48,27 @@ pub async fn write(
     // A body that waits for `100 Continue` may or may not come: the connection cannot go on.
     let body_stays = unread != Framing::None && (head.expect_continue || !small(unread));
     let keep = head.keep_alive && framing_known && !body_stays && connection.may_keep_alive();
-    let page = flow.page(answer, Some(head));
-    let mut out = std::mem::take(&mut work.to_client);
-    out.clear();
-    let body = render(&mut out, connection, &page, Some(head), keep);
-    let delivered = write_all(connection, &out).await;
-    let bytes = out.len() as u64;
-    out.clear();
-    work.to_client = out;
-    let then = match (keep && delivered, unread) {
+    let mut written = deliver(connection, work, &flow.page(answer, Some(head)), true, keep).await;
+    written.then = match (keep && written.delivered, unread) {
         (false, Framing::None) if framing_known => Then::after_last(work),
         (false, _) => Then::Drain,
         (true, Framing::None) => Then::KeepAlive,
         (true, _) if read_over(connection, work, flow).await => Then::KeepAlive,
         (true, _) => Then::Drain,
     };
-    Written { bytes, body, delivered, then }
+    written
 }
 
 /// Answers a request whose head could not be taken; the connection ends.
 pub async fn write_refusal(connection: &mut Connection, work: &mut Work, flow: &Flow<'_>, answer: Answer) -> Written {
-    let page = flow.page(answer, None);
+    deliver(connection, work, &flow.page(answer, None), false, false).await
+}
+
+/// Writes an answer whole; `headed` says that it answers the head that stands in `work`.
+async fn deliver(connection: &mut Connection, work: &mut Work, page: &Page<'_>, headed: bool, keep: bool) -> Written {
     let mut out = std::mem::take(&mut work.to_client);
     out.clear();
-    let body = render(&mut out, connection, &page, None, false);
+    let body = render(&mut out, connection, page, headed.then_some(&work.request), keep);
     let delivered = write_all(connection, &out).await;
     let bytes = out.len() as u64;
     out.clear();

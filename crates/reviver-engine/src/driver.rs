@@ -192,7 +192,8 @@ pub async fn run(
                 match outcome {
                     Ok(()) => {
                         let repeatable = carried.exchange.as_ref().is_some_and(Exchange::is_repeatable);
-                        flow.step(Event::Response { head: &work.response, repeatable }, now)
+                        let (request, head) = (&work.request, &work.response);
+                        flow.step(Event::Response { request, head, repeatable }, now)
                     }
                     Err(Trouble::Upstream { slug, sent }) => {
                         // Nothing of a broken exchange may be used again.
@@ -395,6 +396,12 @@ pub struct Refusal {
     pub size: usize,
 }
 
+/// A flow whose head could not be taken.
+fn headless<'s>(connection: &Connection, snapshot: &'s CoreSnapshot, listener: u16, started: Instant) -> Flow<'s> {
+    let client = client_of(connection, snapshot, None);
+    Flow::new(&snapshot.snapshot, listener, client, started, connection.core.unix_ms_at(started))
+}
+
 /// Answers a request whose head could not be taken, and records it.
 pub async fn refuse(
     connection: &mut Connection,
@@ -405,9 +412,7 @@ pub async fn refuse(
     refusal: Refusal,
 ) {
     let Refusal { slug, detail, size } = refusal;
-    let client = client_of(connection, snapshot, None);
-    let started_ms = connection.core.unix_ms_at(started);
-    let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, started_ms);
+    let mut flow = headless(connection, snapshot, listener, started);
     flow.record.bytes_in = size as u64;
     if let Command::Answer(answer) = flow.step(Event::ClientFailed(slug), Instant::now()) {
         let outcome = answer::write_refusal(connection, work, &flow, answer).await;
@@ -426,8 +431,7 @@ pub async fn record_socks_refusal(
     started: Instant,
     slug: Slug,
 ) {
-    let client = client_of(connection, snapshot, None);
-    let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, connection.core.unix_ms_at(started));
+    let mut flow = headless(connection, snapshot, listener, started);
     flow.step(Event::ClientFailed(slug), Instant::now());
     flow.step(Event::Answered { delivered: true }, Instant::now());
     record(connection, snapshot, entry(snapshot, &flow, "", None, None, ClientProtocol::Socks5)).await;
@@ -441,8 +445,7 @@ pub async fn record_broken(
     started: Instant,
     protocol: ClientProtocol,
 ) {
-    let client = client_of(connection, snapshot, None);
-    let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, connection.core.unix_ms_at(started));
+    let mut flow = headless(connection, snapshot, listener, started);
     flow.step(Event::ClientGone, Instant::now());
     record(connection, snapshot, entry(snapshot, &flow, "incomplete_head", None, None, protocol)).await;
 }
@@ -455,8 +458,7 @@ pub async fn answer_panic(connection: &mut Connection, work: &mut Work) {
     if !connection.answering {
         return refuse(connection, work, &snapshot, listener, now, refusal).await;
     }
-    let client = client_of(connection, &snapshot, None);
-    let mut flow = Flow::new(&snapshot.snapshot, listener, client, now, connection.core.unix_ms_at(now));
+    let mut flow = headless(connection, &snapshot, listener, now);
     flow.step(Event::ClientFailed(Slug::InternalError), now);
     flow.step(Event::Answered { delivered: false }, now);
     record(connection, &snapshot, entry(&snapshot, &flow, "panic", None, None, ClientProtocol::Http1)).await;

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use reviver_flow::{BodyPlan, Flow, Record, Relayed, Sent, Slug, may_switch};
+use reviver_flow::{BodyPlan, Flow, Record, Relayed, Sent, Slug};
 use reviver_http::{
     Framing, H1Sink, HeadLimits, HeadScan, Method, Version, decode_response, reason_phrase, write_request_line,
     write_status_line,
@@ -227,13 +227,7 @@ impl<'s> Exchange<'s> {
         let bytes = &work.upstream_in.bytes()[..length];
         let decoded = decode_response(bytes, self.method, &RESPONSE_LIMITS, &mut work.response);
         work.upstream_in.consume(length);
-        match decoded {
-            Ok(()) if work.response.status == 101 && !may_switch(&work.request, &work.response) => {
-                Err(Trouble::Upstream { slug: Slug::UpgradeFailed, sent: Sent::Body })
-            }
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.invalid(error)),
-        }
+        decoded.map_err(|error| self.invalid(error))
     }
 
     /// Moves what can be moved of the request. An upstream that takes no more may still have answered, so its

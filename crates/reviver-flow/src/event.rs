@@ -37,8 +37,9 @@ pub enum Event<'a> {
     Authenticated(bool),
     /// Outcome of [`Command::Connect`].
     Connected { address: SocketAddr, reused: bool },
-    /// A response head came (interim ones too). `repeatable`: the whole request could be sent once more.
-    Response { head: &'a ResponseHead, repeatable: bool },
+    /// A response head came (interim ones too) for this request. `repeatable`: the whole request could be sent
+    /// once more.
+    Response { request: &'a RequestHead, head: &'a ResponseHead, repeatable: bool },
     /// The upstream failed before its final response head.
     Failed { slug: Slug, sent: Sent },
     /// The client failed before the final response head: it sent something wrong, or too slowly.

@@ -8,6 +8,7 @@ use reviver_plan::{Action, Retry, Role, Route, Snapshot};
 use smallvec::SmallVec;
 
 use crate::decide::{self, Verdict};
+use crate::upstream_fields::may_switch;
 use crate::{
     Answer, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times, VerdictKind, Via,
 };
@@ -50,7 +51,6 @@ pub struct Flow<'s> {
     state: State,
     /// Facts of the request that later decisions need.
     idempotent: bool,
-    upgrade: bool,
     tunnel: bool,
     known: bool,
     tried: SmallVec<[u32; 8]>,
@@ -76,7 +76,6 @@ impl<'s> Flow<'s> {
             role: decide::role(snapshot, listener),
             state: State::Request,
             idempotent: false,
-            upgrade: false,
             tunnel: false,
             known: false,
             tried: SmallVec::new(),
@@ -160,7 +159,9 @@ impl<'s> Flow<'s> {
             (State::Request, Event::ClientFailed(slug)) => self.reject(Phase::RequestHead, slug.into()),
             (State::Authentication, Event::Authenticated(good)) => self.on_authenticated(good, now),
             (State::Connection, Event::Connected { address, reused }) => self.on_connected(address, reused, now),
-            (State::Response, Event::Response { head, repeatable }) => self.on_response(head, repeatable, now),
+            (State::Response, Event::Response { request, head, repeatable }) => {
+                self.on_response(request, head, repeatable, now)
+            }
             (State::Authentication, Event::Failed { slug, .. }) => self.fail(Reason::new(slug, Rule::ForwardAuth)),
             (State::Connection | State::Response, Event::Failed { slug, sent }) => self.on_failed(slug, sent, now),
             (State::Response, Event::ClientFailed(slug)) => self.fail(slug.into()),
@@ -186,7 +187,6 @@ impl<'s> Flow<'s> {
         self.record.times.head = micros32(now - self.started);
         self.mark = now;
         self.idempotent = head.method.is_idempotent();
-        self.upgrade = crate::upstream_fields::offers_upgrade(head);
         let client = self.client.address;
         self.note(Phase::ClientConnect, VerdictKind::Continue, Reason::default(), || format!("client {client}"));
         if let Err(reason) = decide::check_head(self.snapshot, head) {
@@ -312,16 +312,16 @@ impl<'s> Flow<'s> {
     }
 
     /// Phase `upstream_response`.
-    fn on_response(&mut self, head: &ResponseHead, repeatable: bool, now: Instant) -> Command {
+    fn on_response(&mut self, request: &RequestHead, head: &ResponseHead, repeatable: bool, now: Instant) -> Command {
         if head.is_interim() {
             return Command::Interim;
+        }
+        if head.status == 101 && !may_switch(request, head) {
+            return self.fail(Reason::new(Slug::UpgradeFailed, self.upstream_rule()));
         }
         self.record.upstream_status = head.status;
         self.record.times.first_byte = Some(micros32(now - self.mark));
         if head.status == 101 {
-            if !self.upgrade {
-                return self.fail(Slug::UpgradeFailed.into());
-            }
             self.tunnel = true;
             self.record.tunnel = true;
             self.record.status = 101;
@@ -338,6 +338,11 @@ impl<'s> Flow<'s> {
         self.record.status = head.status;
         self.state = State::Relay;
         Command::Relay
+    }
+
+    /// What chose the upstream that a failure is laid to.
+    fn upstream_rule(&self) -> Rule {
+        self.record.pool.map_or(Rule::None, Rule::Pool)
     }
 
     fn retry(&self) -> Option<&'s Retry> {
@@ -380,8 +385,8 @@ impl<'s> Flow<'s> {
         {
             return command;
         }
-        let rule = self.record.pool.map_or(Rule::None, Rule::Pool);
-        let rule = if slug == Slug::PrivateDestination { Rule::ForwardPrivateDestinations } else { rule };
+        let private = slug == Slug::PrivateDestination;
+        let rule = if private { Rule::ForwardPrivateDestinations } else { self.upstream_rule() };
         self.fail(Reason::new(slug, rule))
     }
 
@@ -441,8 +446,7 @@ impl<'s> Flow<'s> {
                 self.record.reason.slug = slug;
             }
             Relayed::NothingSent(slug) => {
-                let rule = self.record.pool.map_or(Rule::None, Rule::Pool);
-                return self.fail(Reason::new(slug, rule));
+                return self.fail(Reason::new(slug, self.upstream_rule()));
             }
             Relayed::Expired(slug) => {
                 self.record.ending = Ending::Expired;

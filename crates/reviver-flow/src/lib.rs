@@ -27,4 +27,4 @@ pub use flow::{Client, Flow, Step};
 pub use phases::{PHASES, Phase, PhaseRow, Side, VerdictKind};
 pub use reason::{Fault, Reason, Rule, SLUGS, Slug, SlugRow};
 pub use record::{Ending, Record, Times, Via};
-pub use upstream_fields::{TrailerPolicy, may_switch};
+pub use upstream_fields::TrailerPolicy;

@@ -229,7 +229,7 @@ fn append_member(list: &mut Option<Vec<u8>>, member: &[u8]) {
 
 /// Protocols that the client may be switched to. Never HTTP/2 or TLS: behind them would go requests that no rule
 /// has seen (and RFC 9113, section 3.1, has withdrawn `h2c`).
-pub(crate) fn offered_protocols(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
+fn offered_protocols(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
     head.values(FieldKind::Upgrade).flat_map(|value| value.split(|b| *b == b',')).map(<[u8]>::trim_ascii).filter(
         |protocol| {
             let name = protocol.split(|b| *b == b'/').next().unwrap_or_default();
@@ -241,12 +241,12 @@ pub(crate) fn offered_protocols(head: &RequestHead) -> impl Iterator<Item = &[u8
 
 /// Whether the request asks for a switch that is passed on. A body would stand between the request and the
 /// tunnel, so that a request with one does not.
-pub(crate) fn offers_upgrade(head: &RequestHead) -> bool {
+fn offers_upgrade(head: &RequestHead) -> bool {
     head.upgrade && head.framing == Framing::None && offered_protocols(head).next().is_some()
 }
 
 /// Whether a response may switch protocols: only to one that was offered (RFC 9110, section 7.8).
-pub fn may_switch(request: &RequestHead, response: &ResponseHead) -> bool {
+pub(crate) fn may_switch(request: &RequestHead, response: &ResponseHead) -> bool {
     let mut switched =
         response.values(FieldKind::Upgrade).flat_map(|v| v.split(|b| *b == b',')).map(<[u8]>::trim_ascii);
     let offered = |protocol: &[u8]| offered_protocols(request).any(|offer| offer.eq_ignore_ascii_case(protocol));

@@ -202,7 +202,7 @@ fn happen(flow: &mut Flow<'_>, request: &mut RequestHead, happening: &Happening,
         Happening::Response(head) => {
             let mut response = ResponseHead::default();
             decode_response(head.as_bytes(), request.method, &LIMITS, &mut response).expect("a response");
-            flow.step(Event::Response { head: &response, repeatable: true }, now)
+            flow.step(Event::Response { request, head: &response, repeatable: true }, now)
         }
         Happening::Failed(slug, sent) => flow.step(Event::Failed { slug: *slug, sent: *sent }, now),
         Happening::Gone => flow.step(Event::ClientGone, now),

@@ -5,6 +5,7 @@
 
 use memchr::{memchr, memchr2, memmem};
 use reviver_http::FieldKind;
+use reviver_http::percent_decode;
 
 /// Stands for each secret value.
 pub(super) const MASK: &[u8] = b"***";
@@ -41,7 +42,9 @@ impl Redact {
     /// Whether a parameter is a secret: by its whole name, or by a part as in `user[password]` or `token[]`.
     fn parameter(&self, raw: &[u8]) -> bool {
         if memchr2(b'%', b'+', raw).is_some() {
-            return self.decoded(&percent_decoded(raw));
+            // `+` is a space, as in forms
+            let spaced: Vec<u8> = raw.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
+            return self.decoded(&percent_decode(&spaced));
         }
         self.decoded(raw)
     }
@@ -154,23 +157,6 @@ fn cookie(pair: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&pair[..=equals]);
     }
     out.extend_from_slice(MASK);
-}
-
-/// Bad escapes stay as they are; `+` is a space, as in forms.
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| text.get(at).and_then(|b| char::from(*b).to_digit(16));
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        if let (b'%', Some(high), Some(low)) = (byte, digit(at + 1), digit(at + 2)) {
-            decoded.push((high * 16 + low) as u8);
-            at += 3;
-        } else {
-            decoded.push(if byte == b'+' { b' ' } else { byte });
-            at += 1;
-        }
-    }
-    decoded
 }
 
 #[cfg(test)]
