@@ -3,7 +3,8 @@
 #
 # usage: tools/setup.sh [build|dev]
 #   build   a C compiler, Rust, Python 3.11+, and .venv with the run-time dependencies and maturin
-#   dev     all of that, and the tools of `make test` and `make lint`     (default)
+#   dev     all of that, and the tools of `make test` and `make lint`     (default); as root on Debian also the
+#           clients that some tests drive: chromium (large), h2load, openssl
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,6 +35,22 @@ if [ "$level" = dev ]; then
     command -v git >/dev/null || missing+=(git)
 fi
 [ ${#missing[@]} -eq 0 ] || debian "${missing[@]}"
+
+# Tests that need one of these say so when they skip.
+if [ "$level" = dev ]; then
+    wished=()
+    command -v openssl >/dev/null || wished+=(openssl)
+    command -v h2load >/dev/null || wished+=(nghttp2-client)
+    command -v chromium >/dev/null || wished+=(chromium)
+    if [ ${#wished[@]} -gt 0 ]; then
+        if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+            say "clients for some of the tests; chromium is several hundred megabytes, once"
+            (debian "${wished[@]}") || say "not installed: ${wished[*]}; the tests that need them will be skipped"
+        else
+            say "missing: ${wished[*]}; the tests that need them will be skipped"
+        fi
+    fi
+fi
 
 # ---- Rust: the oldest release that the workspace accepts stands in Cargo.toml
 
@@ -87,7 +104,9 @@ def expand(group):
             yield entry
 
 
-print(*project["project"]["dependencies"], *expand(sys.argv[1]), sep="\n")
+group = sys.argv[1]
+base = project["project"]["dependencies"] if group in ("build", "dev") else []
+print(*base, *expand(group), sep="\n")
 PYTHON
 }
 
@@ -95,16 +114,32 @@ version=$("$python" -VV)
 fingerprint() { { echo "$version"; requirements "$1"; } | sha256sum | cut -d' ' -f1; }
 
 # What `dev` has installed is enough for `build`.
-if [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null; then
+installed() {
     for done in dev "$level"; do
-        [ "$(cat ".venv/.setup-$done" 2>/dev/null)" = "$(fingerprint "$done")" ] && exit 0
+        [ "$(cat ".venv/.setup-$done" 2>/dev/null)" = "$(fingerprint "$done")" ] && return 0
     done
-else
+    return 1
+}
+
+if ! { [ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null; }; then
     say "making .venv with ${version%%$'\n'*}"
     "$python" -m venv --clear .venv
 fi
+if ! installed; then
+    requirements "$level" >.venv/requirements.txt
+    say "installing the Python packages of group '$level' into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt >&2
+    fingerprint "$level" >".venv/.setup-$level"
+fi
 
-requirements "$level" >.venv/requirements.txt
-say "installing the Python packages of group '$level' into .venv"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt >&2
-fingerprint "$level" >".venv/.setup-$level"
+if [ "$level" = dev ] && [ "$(cat .venv/sslyze/.setup 2>/dev/null)" != "$(fingerprint sslyze)" ]; then
+    say "installing sslyze into .venv/sslyze"
+    "$python" -m venv --clear .venv/sslyze
+    requirements sslyze >.venv/sslyze/requirements.txt
+    if .venv/sslyze/bin/python -m pip install --quiet --disable-pip-version-check -r .venv/sslyze/requirements.txt >&2
+    then
+        fingerprint sslyze >.venv/sslyze/.setup
+    else
+        say "sslyze is not to be had here; the tests that need it will be skipped"
+    fi
+fi
