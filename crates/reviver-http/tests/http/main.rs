@@ -6,6 +6,7 @@ mod decode;
 mod encode;
 mod feed;
 mod fields;
+mod frames;
 mod framing;
 mod grammar;
 mod properties;
