@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reviver.compile import Inputs, compile_plan, gather
+from reviver.compile import compile_plan, gather
 from reviver.config import load_file
 from reviver.errors import ConfigurationError
 
@@ -63,13 +63,14 @@ class Case:
                 Path(name).write_text(text, encoding="utf-8")
             try:
                 loaded = load_file(Path(self.file), ENVIRONMENT)
-                inputs = Inputs(gather(loaded).users, cpus=4, hostname="host")
+                inputs = replace(gather(loaded), cpus=4, hostname="host")
                 stable = replace(loaded, path=Path("/etc/reviver/case.yaml"))
                 plan = compile_plan(stable, inputs, fingerprint="0123456789abcdef")
             except ConfigurationError as error:
                 return [str(item).replace(str(folder), "BASE") for item in error.diagnostics], None
             document = json.loads(json.dumps(plan).replace(str(folder), "BASE"))
-            return [str(item) for item in loaded.warnings], document
+            warnings = (*loaded.warnings, *inputs.warnings)
+            return [str(item).replace(str(folder), "BASE") for item in warnings], document
 
     def updated(self) -> str:
         """The file's text with what the compiler gives now."""

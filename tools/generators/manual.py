@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from reviver.config.models import Config, Said
-from reviver.config.models.base import BoundedSize, Listed
+from reviver.config.models.base import BoundedSize, Listed, Switch
 from reviver.config.values import Address, Duration, Kind, PortRange, Quantity, Size
 
 __all__ = ["generate"]
@@ -161,7 +161,8 @@ def _kind(kind: Any, metadata: list[Any]) -> str:
         return named[-1]
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return _kind(arguments[0], list(arguments[1:]))
+        switch = "`true` or " if any(isinstance(m, Switch) for m in arguments[1:]) else ""
+        return switch + _kind(arguments[0], list(arguments[1:]))
     if origin in (Union, UnionType):
         return " or ".join(_kind(arm, []) for arm in arguments if arm is not type(None))
     if origin is Literal:

@@ -7,7 +7,7 @@ crates/reviver-plan/src/plan.rs.
 
 from typing import Literal, TypeAlias, TypedDict
 
-FINGERPRINT = "2ae82b15699f5a00"
+FINGERPRINT = "0858beadb7fa9d39"
 """Fingerprint of the schema that these types were made from."""
 
 
@@ -32,6 +32,48 @@ class BasicAuth(TypedDict):
     users: dict[str, str]
     """
     User to htpasswd hash (bcrypt, apr1, sha, crypt).
+    """
+
+
+class Certificate(TypedDict):
+    """A certificate chain and its key, as PEM text: leaf first."""
+
+    at: str
+    chain: str
+    key: str
+    """
+    PKCS#8, PKCS#1 or SEC1.
+    """
+    name: str
+    """
+    What a person knows it by, such as its file.
+    """
+
+
+class Challenges(TypedDict):
+    """Proofs of control over names that an ACME server is about to ask for."""
+
+    alpn: list[tuple[str, Certificate]]
+    """
+    Name and the certificate that proves it (RFC 8737), shown by TLS listeners.
+    """
+    http: list[tuple[str, str]]
+    """
+    Token and key authorization (RFC 8555, section 8.3), answered by each reverse listener without TLS.
+    """
+
+
+class ClientAuthority(TypedDict):
+    """Which client certificates are accepted."""
+
+    at: str
+    required: bool
+    """
+    Whether a client without one is turned away.
+    """
+    roots: str
+    """
+    Certificates of the authorities, as PEM text.
     """
 
 
@@ -64,6 +106,14 @@ class Limits(TypedDict):
     """
     Client connections at the same time on this listener, all workers together; 0 is no bound.
     """
+    continuations: int
+    """
+    CONTINUATION frames in one HTTP/2 head.
+    """
+    control_frames: int
+    """
+    HTTP/2 frames within ten seconds that carry no request: SETTINGS, PING, PRIORITY, unknown and empty ones.
+    """
     fields: int
     """
     Number of fields in a head or in a trailer section.
@@ -75,6 +125,26 @@ class Limits(TypedDict):
     requests_per_connection: int
     """
     Requests on one client connection; 0 is no bound.
+    """
+    stalls: int
+    """
+    Requests of one HTTP/2 connection within ten seconds whose client took none of the response in time.
+    """
+    stream_errors: int
+    """
+    Streams of one HTTP/2 connection that the client may have refused by errors within ten seconds.
+    """
+    stream_resets: int
+    """
+    Streams of one HTTP/2 connection that the client may cancel within ten seconds.
+    """
+    stream_window: int
+    """
+    Bytes of a request body that one HTTP/2 stream may send ahead.
+    """
+    streams: int
+    """
+    Streams at the same time on one HTTP/2 connection.
     """
     target: int
     """
@@ -132,6 +202,12 @@ class PathPatternRegex(TypedDict):
 
 
 PathPattern: TypeAlias = PathPatternExact | PathPatternPrefix | PathPatternRegex
+
+
+ProxyProtocol: TypeAlias = Literal["v1", "v2"]
+"""
+Version of the PROXY protocol.
+"""
 
 
 class Redirect(TypedDict):
@@ -266,6 +342,10 @@ class Timeouts(TypedDict):
     """
     From the end of the request to the first byte of the response.
     """
+    handshake_ms: int
+    """
+    The whole TLS handshake, and a PROXY protocol header before it.
+    """
     head_ms: int
     """
     From the first byte of a request head to its last.
@@ -281,6 +361,38 @@ class Timeouts(TypedDict):
     tunnel_ms: int
     """
     A tunnel over which nothing moves.
+    """
+
+
+TlsVersion: TypeAlias = Literal["1.2", "1.3"]
+
+
+UpstreamProtocol: TypeAlias = Literal["http/1.1", "auto", "h2"]
+"""
+Which version of HTTP the servers of a pool are spoken to in.
+"""
+
+
+class UpstreamTls(TypedDict):
+    """TLS towards the servers of a pool."""
+
+    at: str
+    certificate: Certificate | None
+    """
+    Shown to servers that ask for one.
+    """
+    insecure: bool
+    """
+    The server's certificate is not checked.
+    """
+    min_version: TlsVersion
+    roots: str | None
+    """
+    Certificates of trusted authorities, as PEM text; none: those of the system.
+    """
+    server_name: str | None
+    """
+    Name that is asked for and that the certificate must hold; none: the host of the server's address.
     """
 
 
@@ -321,6 +433,19 @@ class Anonymity(TypedDict):
     """
 
 
+class CertificateMatch(TypedDict):
+    """What a client's certificate must be; empty lists accept any."""
+
+    fingerprint: list[str]
+    """
+    SHA-256 of the certificate, 64 lower-case hexadecimal digits.
+    """
+    subject: list[ValuePattern]
+    """
+    The subject as RFC 4514 writes it, such as `CN=alice,O=Example`.
+    """
+
+
 class Forward(TypedDict):
     """The forward half: who may use it, for what, and what the origin learns of them."""
 
@@ -346,19 +471,21 @@ class Forward(TypedDict):
     private_destinations_at: str
 
 
-class Listener(TypedDict):
-    """A named set of addresses that are listened on, with its own limits."""
+class ListenerTls(TypedDict):
+    """TLS towards clients."""
 
     at: str
-    backlog: int
+    certificates: list[Certificate]
     """
-    Length of the queue of connections not yet accepted.
+    The first is shown to clients whose name (or lack of one) no other fits. Several may hold the same name
+    with keys of different kinds. May be empty while certificates are being obtained.
     """
-    bind: list[str]
-    limits: Limits
-    name: str
-    role: Role
-    timeouts: Timeouts
+    client: ClientAuthority | None
+    internal: Certificate | None
+    """
+    The local authority that mints a certificate for each name that `certificates` does not hold.
+    """
+    min_version: TlsVersion
 
 
 class LogTargetSyslog(TypedDict):
@@ -387,7 +514,51 @@ class Pool(TypedDict):
     Idle upstream connections kept by each worker for each server.
     """
     name: str
+    protocol: UpstreamProtocol
+    proxy_protocol: ProxyProtocol | None
+    """
+    Each connection begins with a header that names the client.
+    """
     servers: list[Server]
+    tls: UpstreamTls | None
+    """
+    None: plain TCP.
+    """
+
+
+class Listener(TypedDict):
+    """A named set of addresses that are listened on, with its own limits."""
+
+    at: str
+    backlog: int
+    """
+    Length of the queue of connections not yet accepted.
+    """
+    bind: list[str]
+    hsts: str | None
+    """
+    Value of `Strict-Transport-Security` (RFC 6797) in responses over TLS.
+    """
+    http2: bool
+    """
+    Whether HTTP/2 is spoken: by ALPN over TLS, with prior knowledge without (RFC 9113, section 3.3).
+    """
+    limits: Limits
+    name: str
+    proxy_protocol: bool
+    """
+    Connections from trusted proxies begin with a PROXY protocol header.
+    """
+    redirect_https: int | None
+    """
+    Every request is redirected to this port of the same host by `https`; the port 443 is not named.
+    """
+    role: Role
+    timeouts: Timeouts
+    tls: ListenerTls | None
+    """
+    None: plain TCP.
+    """
 
 
 class LogSink(TypedDict):
@@ -412,6 +583,10 @@ class Match(TypedDict):
     client: list[str]
     """
     Client networks. Empty: any client.
+    """
+    client_certificate: CertificateMatch | None
+    """
+    Over TLS, with a client certificate that was verified. None: any client.
     """
     cookie: list[NamedPattern]
     header: list[NamedPattern]
@@ -467,6 +642,7 @@ class Reverse(TypedDict):
 class Plan(TypedDict):
     """The whole compiled configuration."""
 
+    challenges: Challenges
     fingerprint: str
     """
     The fingerprint of the schema that the plan was compiled for; the engine refuses any other.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from reviver.compile import plan
 from reviver.config import Config, Loaded
-from reviver.config.models import Match, Redirect, Respond, Retry, Rewrite, Route
+from reviver.config.models import ClientCertificate, Match, Redirect, Respond, Retry, Rewrite, Route
 
 __all__ = ["compile_routes"]
 
@@ -51,7 +51,14 @@ def _match(match: Match) -> plan.Match:
         "query": _named(match.query),
         "cookie": _named(match.cookie),
         "client": list(match.client),
+        "client_certificate": _certificate(match.client_certificate),
     }
+
+
+def _certificate(match: ClientCertificate | None) -> plan.CertificateMatch | None:
+    if match is None:
+        return None
+    return {"subject": [_value(subject) for subject in match.subject], "fingerprint": list(match.fingerprint)}
 
 
 def _path(path: str) -> plan.PathPattern:

@@ -24,15 +24,16 @@ def compile_plan(loaded: Loaded, inputs: Inputs, *, fingerprint: str) -> Plan:
     return {
         "fingerprint": fingerprint,
         "workers": inputs.cpus if config.workers == "auto" else config.workers,
-        "listeners": compile_listeners(loaded),
+        "listeners": compile_listeners(loaded, inputs),
         "trusted_proxies": list(config.trusted_proxies),
         "via": config.via or _pseudonym(loaded, inputs),
         "resolver": _resolver(config),
+        "challenges": inputs.challenges,
         "reverse": None
         if reverse is None
         else {
             "routes": compile_routes(reverse.routes, list(reverse.pools), loaded),
-            "pools": compile_pools(reverse.pools, loaded),
+            "pools": compile_pools(reverse.pools, loaded, inputs),
         },
         "forward": None if config.forward is None else compile_forward(config.forward, inputs, loaded),
         "logs": compile_logs(loaded),

@@ -6,7 +6,7 @@ Only what is certain counts: of regular expressions nothing is known but that eq
 import ipaddress
 from collections.abc import Callable, Mapping
 
-from reviver.config.models import Match
+from reviver.config.models import ClientCertificate, Match
 
 __all__ = ["covers"]
 
@@ -18,6 +18,7 @@ def covers(wide: Match, narrow: Match) -> bool:
         and _any_covers(wide.path, narrow.path, _path)
         and _any_covers(wide.method, narrow.method, str.__eq__)
         and _any_covers(wide.client, narrow.client, _network)
+        and _certificate(wide.client_certificate, narrow.client_certificate)
         and _fields(_lower(wide.header), _lower(narrow.header))
         and _fields(wide.query, narrow.query)
         and _fields(wide.cookie, narrow.cookie)
@@ -45,6 +46,14 @@ def _path(wide: str, narrow: str) -> bool:
 def _network(wide: str, narrow: str) -> bool:
     outer, inner = ipaddress.ip_network(wide), ipaddress.ip_network(narrow)
     return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
+def _certificate(wide: ClientCertificate | None, narrow: ClientCertificate | None) -> bool:
+    if wide is None or narrow is None:
+        return wide is None
+    return _any_covers(wide.subject, narrow.subject, str.__eq__) and _any_covers(
+        wide.fingerprint, narrow.fingerprint, str.__eq__
+    )
 
 
 def _fields(wide: Mapping[str, str], narrow: Mapping[str, str]) -> bool:

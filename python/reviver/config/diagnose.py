@@ -22,7 +22,7 @@ __all__ = ["Cut", "unusable", "validate"]
 
 _LATER = {
     "admin", "autopilot", "block", "cache", "canary", "country", "geo", "hash_on", "health", "hooks", "intercept",
-    "limit", "max_connections", "mirror", "outlier", "queue", "rules", "slow_start", "split", "splits", "sticky", "tls",
+    "limit", "max_connections", "mirror", "outlier", "queue", "rules", "slow_start", "split", "splits", "sticky",
 }  # fmt: skip
 
 

@@ -10,11 +10,23 @@ from reviver.config.models.limits import Limits, Resolver, Timeouts
 from reviver.config.models.listeners import BindAddress, Listener
 from reviver.config.models.logs import LogSink
 from reviver.config.models.pools import KeepAlive, Pool, Server
-from reviver.config.models.reverse import Headers, Match, Redirect, Respond, Retry, Reverse, Rewrite, Route
+from reviver.config.models.reverse import (
+    ClientCertificate,
+    Headers,
+    Match,
+    Redirect,
+    Respond,
+    Retry,
+    Reverse,
+    Rewrite,
+    Route,
+)
 from reviver.config.models.root import Config, Control
+from reviver.config.models.tls import Automatic, CertificateFiles, ExternalAccount, Hsts, ListenerTls, UpstreamTls
 
 __all__ = [
-    "Anonymity", "Auth", "BindAddress", "Config", "Control", "Forward", "Headers", "KeepAlive", "Limits", "Listener",
-    "LogSink", "Match", "Pool", "Redirect", "Resolver", "Respond", "Retry", "Reverse", "Rewrite", "Route", "Said",
-    "Section", "Server", "Timeouts",
+    "Anonymity", "Auth", "Automatic", "BindAddress", "CertificateFiles", "ClientCertificate", "Config", "Control",
+    "ExternalAccount", "Forward", "Headers", "Hsts", "KeepAlive", "Limits", "Listener", "ListenerTls", "LogSink",
+    "Match", "Pool", "Redirect", "Resolver", "Respond", "Retry", "Reverse", "Rewrite", "Route", "Said", "Section",
+    "Server", "Timeouts", "UpstreamTls",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from reviver.config.values import Duration, Quantity, Size, refuse, shown
 
-__all__ = ["BoundedSize", "CountOrNone", "Listed", "Said", "Section", "Shorthand", "Wait", "within"]
+__all__ = ["BoundedSize", "CountOrNone", "Listed", "Said", "Section", "Shorthand", "Switch", "Wait", "within"]
 
 
 class Section(BaseModel):
@@ -61,6 +61,21 @@ class Shorthand:
         properties = handler.resolve_ref_schema(table)["properties"]
         short = {k: v for k, v in properties[self.key].items() if k in ("type", "enum", "anyOf")}
         return {"anyOf": [short, table]}
+
+
+class Switch:
+    """Marks a table that may be written as `true`, which takes the default of each of its keys."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def spelled_out(value: Any) -> Any:
+            if value is False or value == "false":
+                refuse("cannot be false", "leave it out")
+            return {} if value is True or value == "true" else value
+
+        return core_schema.no_info_before_validator_function(spelled_out, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"const": True}, handler(schema)]}
 
 
 def within(least: Quantity, most: Quantity) -> AfterValidator:

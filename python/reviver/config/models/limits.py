@@ -10,6 +10,7 @@ from reviver.config.values import Address, Count, Duration, Flag, Size
 __all__ = ["Limits", "Resolver", "Timeouts"]
 
 _KIB = 1024
+_MOST = 1_000_000
 
 
 class Limits(Section):
@@ -28,6 +29,43 @@ class Limits(Section):
     )
     requests_per_connection: CountOrNone = Field(
         default=10_000, description="Requests on one client connection before it is closed; `none` is no bound."
+    )
+    streams: Count = Field(
+        default=100, ge=1, le=10_000, description="Requests at the same time on one HTTP/2 connection."
+    )
+    stream_window: Annotated[Size, within(Size(16 * _KIB), Size(16 * _KIB * _KIB))] = Field(
+        default=Size(256 * _KIB),
+        description="How much of a request body one HTTP/2 stream may send before the upstream has taken it.",
+    )
+    stream_resets: Count = Field(
+        default=200,
+        ge=1,
+        le=_MOST,
+        description="Requests that the client of one HTTP/2 connection may cancel within ten seconds (rapid reset). "
+        "This and each bound below closes the connection with `ENHANCE_YOUR_CALM`.",
+    )
+    stream_errors: Count = Field(
+        default=100,
+        ge=1,
+        le=_MOST,
+        description="Streams of one HTTP/2 connection that may fail by the client's errors within ten seconds.",
+    )
+    control_frames: Count = Field(
+        default=1000,
+        ge=10,
+        le=_MOST,
+        description="HTTP/2 frames within ten seconds that carry no request: SETTINGS, PING, PRIORITY, unknown and "
+        "empty ones.",
+    )
+    continuations: Count = Field(
+        default=8, ge=1, le=1000, description="CONTINUATION frames in the head of one HTTP/2 request."
+    )
+    stalls: Count = Field(
+        default=20,
+        ge=1,
+        le=_MOST,
+        description="Requests of one HTTP/2 connection within ten seconds whose client took nothing of the response "
+        "in time.",
     )
 
 
@@ -53,6 +91,10 @@ class Timeouts(Section):
     idle: Wait = Field(default=Duration(60_000), description="Between two parts of a response body.")
     tunnel: Wait = Field(
         default=Duration(600_000), description="A tunnel over which nothing moves is closed after this."
+    )
+    handshake: Wait = Field(
+        default=Duration(10_000),
+        description="A whole TLS handshake with a client, and the PROXY protocol header before it.",
     )
     drain: Wait = Field(
         default=Duration(30_000), description="How long requests may go on after a stop was asked for. Top level only."

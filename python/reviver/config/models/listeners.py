@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from reviver.config.models.base import Listed, Said, Section
+from reviver.config.models.base import Listed, Said, Section, Shorthand
 from reviver.config.models.limits import Limits, Timeouts
-from reviver.config.values import Address, Count
+from reviver.config.models.tls import Hsts, ListenerTls
+from reviver.config.values import Address, Count, Flag, Kind, refuse, shown
 
 __all__ = ["BindAddress", "Listener"]
 
@@ -18,6 +19,20 @@ class BindAddress(Address):
     hint = 'write "127.0.0.1:8080", ":8080" for all addresses, or "[::1]:8080"'
     names = frozenset({"localhost"})
     any_host = True
+
+
+def _https_port(value: object) -> object:
+    if value in ("true", "false") or isinstance(value, bool):
+        return value is True or value == "true"
+    port = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6 else value
+    if not isinstance(port, int) or not 1 <= port <= 65535:
+        refuse(f"{shown(value)} is not a port", "write true, false, or a port from 1 to 65535")
+    return port
+
+
+HttpsPort = Annotated[
+    bool | int, BeforeValidator(_https_port, json_schema_input_type=bool | int), Kind("`true`, `false` or port")
+]
 
 
 class Listener(Section):
@@ -34,6 +49,30 @@ class Listener(Section):
     )
     backlog: Count = Field(
         default=1024, ge=1, le=65535, description="Length of the queue of connections that are not yet accepted."
+    )
+    tls: ListenerTls | None = Field(
+        default=None,
+        description="TLS towards clients: https, or a proxy that clients reach by https.",
+        examples=[{"certificates": [{"certificate": "site.pem", "key": "site.key"}]}],
+    )
+    http2: Flag = Field(
+        default=True,
+        description="Whether HTTP/2 is spoken beside HTTP/1.1: by ALPN with `tls`, with prior knowledge (h2c) without.",
+    )
+    proxy_protocol: Flag = Field(
+        default=False,
+        description="Whether connections from `trusted_proxies` begin with a PROXY protocol header, version 1 or 2, "
+        "that names the client. Connections from elsewhere never do.",
+    )
+    redirect_https: HttpsPort = Field(
+        default=False,
+        description="Every request is answered with 308 to the same URL by https: `true` to the port of the first "
+        "reverse listener with `tls` (443 without one), or to the port that is given.",
+    )
+    hsts: Annotated[Hsts, Shorthand("max_age")] | None = Field(
+        default=None,
+        description="`Strict-Transport-Security` in every response; for reverse listeners with `tls`.",
+        examples=["180d"],
     )
     limits: Annotated[Limits | None, Said("the top-level `limits`")] = Field(
         default=None,

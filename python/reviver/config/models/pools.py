@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reviver.config.models.base import Section, Shorthand, Wait
+from reviver.config.models.base import Section, Shorthand, Switch, Wait
+from reviver.config.models.tls import UpstreamTls
 from reviver.config.values import Address, Count, Duration, Flag
 
 __all__ = ["KeepAlive", "Pool", "Server"]
@@ -43,6 +44,21 @@ class Pool(Section):
         examples=[["127.0.0.1:9001", {"address": "127.0.0.1:9002", "weight": 3}]],
     )
     balance: Literal["round_robin"] = Field(default="round_robin", description="In turn, by weight.")
+    tls: Annotated[UpstreamTls, Switch()] | None = Field(
+        default=None,
+        description="TLS towards the servers; left out: plain TCP.",
+        examples=[True, {"ca": "internal-ca.pem"}],
+    )
+    protocol: Literal["auto", "h2", "http/1.1"] = Field(
+        default="auto",
+        description="Version of HTTP: `auto` is what the server agrees to by ALPN, HTTP/1.1 without `tls`; `h2` is "
+        "HTTP/2 and nothing else, with prior knowledge without `tls`.",
+    )
+    proxy_protocol: Literal["v1", "v2"] | None = Field(
+        default=None,
+        description="Each connection begins with a PROXY protocol header of this version that names the client, so "
+        "none is shared by clients. Not together with `protocol: h2`.",
+    )
     keep_alive: KeepAlive = Field(
         default=KeepAlive.model_construct(), description="Upstream connections that are kept for later requests."
     )

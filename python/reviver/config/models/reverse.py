@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from reviver.config.models.base import BoundedSize, Listed, Said, Section, Shorthand, Wait
+from reviver.config.models.base import BoundedSize, Listed, Said, Section, Shorthand, Switch, Wait
 from reviver.config.models.pools import Pool
 from reviver.config.models.text import (
     FieldName,
@@ -25,8 +25,8 @@ from reviver.config.models.text import (
 from reviver.config.values import Address, Count, Kind, Network, is_ipv4, is_name, refuse, shown
 
 __all__ = [
-    "Headers", "Match", "Name", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Reverse",
-    "Rewrite", "Route", "RouteLimits", "RouteTimeouts",
+    "ClientCertificate", "Headers", "Match", "Name", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders",
+    "Retry", "Reverse", "Rewrite", "Route", "RouteLimits", "RouteTimeouts",
 ]  # fmt: skip
 
 
@@ -40,6 +40,33 @@ Name = Annotated[Text, AfterValidator(_name), Kind("name")]
 """What a listener, route or pool is called in logs, metrics and commands."""
 
 Status = Annotated[Count, Field(ge=200, le=599)]
+
+
+def _fingerprint(value: str) -> str:
+    digits = value.replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        refuse(
+            f"{shown(value)} is not a SHA-256 fingerprint",
+            "64 hexadecimal digits: openssl x509 -noout -fingerprint -sha256 -in FILE",
+        )
+    return digits
+
+
+class ClientCertificate(Section):
+    """What the client's certificate must be. `true` in place of the table is any that was verified."""
+
+    subject: Annotated[tuple[Pattern, ...], Listed()] = Field(
+        default=(),
+        description="The subject as RFC 4514 writes it: exact, a prefix when it ends in `*`, a regular expression "
+        "when it starts with `~`.",
+        examples=["CN=alice,O=Example", "~(^|,)OU=ops(,|$)"],
+    )
+    fingerprint: Annotated[tuple[Annotated[Text, AfterValidator(_fingerprint), Kind("fingerprint")], ...], Listed()] = (
+        Field(
+            default=(),
+            description="SHA-256 of the certificate in hexadecimal digits, with or without colons.",
+        )
+    )
 
 
 class Match(Section):
@@ -68,6 +95,11 @@ class Match(Section):
     cookie: dict[Token, Pattern] = Field(default={}, description="Cookies, with values as for `header`.")
     client: Annotated[tuple[Network, ...], Listed()] = Field(
         default=(), description="Networks of clients.", examples=[["10.0.0.0/8"]]
+    )
+    client_certificate: Annotated[ClientCertificate, Switch()] | None = Field(
+        default=None,
+        description="Whether the client showed a certificate that a listener's `tls.client_ca` vouches for, and which.",
+        examples=[True, {"subject": "CN=alice,O=Example"}],
     )
 
 

@@ -1,0 +1,221 @@
+"""Certificates and keys in PEM files: whether they can be served, and whether anybody would accept them.
+
+What cannot be served refuses a configuration. What clients would not accept is a warning, so that a proxy starts
+again after a certificate has expired.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from reviver.compile.files import Files
+from reviver.config import KeyPath
+
+__all__ = ["Names", "Pair", "read_authorities", "read_pair"]
+
+_MAX_BYTES = 2**20
+_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\s.*?-----END \1-----", re.DOTALL)
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_MIN_RSA_BITS = 2048
+_WEAK_HASHES = (hashes.MD5, hashes.SHA1)
+
+
+@dataclass(frozen=True)
+class Names:
+    """The hosts that a certificate is for: its subject alternative names (RFC 9525, section 6)."""
+
+    listed: tuple[str, ...]
+    """In lower case; an IPv6 address in brackets."""
+
+    def cover(self, host: str) -> bool:
+        """Whether it fits a host as a route matches it; a wildcard is fitted by any name below it."""
+        if host.startswith("*."):
+            return any(name == host or name.endswith(host[1:]) for name in self.listed)
+        _, dot, parent = host.partition(".")
+        return host in self.listed or (bool(dot) and f"*.{parent}" in self.listed)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, ready to be served."""
+
+    name: str
+    """Absolute path of the certificate's file."""
+    chain: str
+    key: str
+    names: Names
+
+
+@dataclass(frozen=True)
+class _Pem:
+    """The blocks of a PEM file; what stands between them is explanation (RFC 7468, section 5.2)."""
+
+    certificates: list[str]
+    keys: list[str]
+
+
+def read_pair(
+    files: Files, at: tuple[KeyPath, KeyPath], certificate: str, key: str | None, now: datetime
+) -> Pair | None:
+    """The certificate and the key in these files, or None with errors. `at` is where each of the two is named."""
+    at_certificate, at_key = at if key is not None else (at[0], at[0])
+    pem = _read(files, at_certificate, certificate)
+    own = pem if key is None else _read(files, at_key, key)
+    chain = None if pem is None else _chain(files, at_certificate, files.path(certificate), pem)
+    private = None if own is None else _key(files, at_key, files.path(key or certificate), own, key is None)
+    if pem is None or chain is None or private is None:
+        return None
+    path = files.path(certificate)
+    text, public = private
+    if public != _public(chain[0]):
+        place = next((n for n, item in enumerate(chain, 1) if _public(item) == public), None)
+        files.refuse(
+            at_key,
+            f"the key in {files.path(key or certificate)} is not that of the certificate in {path}",
+            f"it is that of certificate {place} in there, which has to stand first" if place else None,
+        )
+        return None
+    names = _names(chain[0])
+    if names is None:
+        files.refuse(at_certificate, f"{path} holds a malformed certificate: its names cannot be read")
+        return None
+    _judge(files, at_certificate, str(path), chain, now)
+    return Pair(str(path), "\n".join(pem.certificates) + "\n", text + "\n", names)
+
+
+def read_authorities(files: Files, at: KeyPath, name: str, now: datetime) -> str | None:
+    """Certificates of authorities as PEM text, or None with errors."""
+    pem = _read(files, at, name)
+    path = files.path(name)
+    chain = None if pem is None else _chain(files, at, path, pem)
+    if pem is None or chain is None:
+        return None
+    authorities = [item for item in chain if _is_authority(item)]
+    if not authorities:
+        files.refuse(at, f"{path} holds no certificate of an authority", "it has to be one that signs others")
+        return None
+    if all(item.not_valid_after_utc < now for item in authorities):
+        files.warn(at, f"{path} holds only authorities whose certificates have expired")
+    return "\n".join(pem.certificates) + "\n"
+
+
+def _read(files: Files, at: KeyPath, name: str) -> _Pem | None:
+    raw = files.bytes(at, name, _MAX_BYTES)
+    if raw is None:
+        return None
+    # between the blocks there may be names in any encoding
+    blocks = list(_BLOCK.finditer(raw.decode("latin-1")))
+    if not blocks:
+        kind = "pkey" if name.endswith(".key") else "x509"
+        files.refuse(
+            at,
+            f"{files.path(name)} is not PEM text: it has no line -----BEGIN ...-----",
+            f"if it is DER, convert it: openssl {kind} -inform der -in {name} -out NEW",
+        )
+        return None
+    return _Pem(
+        [block[0] for block in blocks if block[1] in ("CERTIFICATE", "X509 CERTIFICATE")],
+        [block[0] for block in blocks if block[1].endswith("PRIVATE KEY")],
+    )
+
+
+def _chain(files: Files, at: KeyPath, path: object, pem: _Pem) -> list[x509.Certificate] | None:
+    if not pem.certificates:
+        swapped = "it holds a private key: write its name after key" if pem.keys else None
+        files.refuse(at, f"{path} holds no certificate", swapped)
+        return None
+    chain = []
+    for number, block in enumerate(pem.certificates, 1):
+        try:
+            chain.append(x509.load_pem_x509_certificate(block.encode()))
+            _public(chain[-1])
+        except (ValueError, UnsupportedAlgorithm):
+            which = f"certificate {number} in {path}" if len(pem.certificates) > 1 else f"the certificate in {path}"
+            files.refuse(at, f"{which} is malformed or of an unknown kind")
+            return None
+    return chain
+
+
+def _key(files: Files, at: KeyPath, path: object, pem: _Pem, same_file: bool) -> tuple[str, bytes] | None:
+    """The key's PEM text, and its public half."""
+    if not pem.keys:
+        swapped = "it holds a certificate" if pem.certificates and not same_file else None
+        files.refuse(at, f"{path} holds no private key", "name the key's file after key" if same_file else swapped)
+        return None
+    text = pem.keys[0]
+    try:
+        key = load_pem_private_key(text.encode(), None)
+        public = key.public_key()
+        encoded = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except TypeError:
+        files.refuse(
+            at,
+            f"the key in {path} is encrypted, and nobody types a passphrase when a proxy starts",
+            "decrypt it, readable by the proxy's user alone: openssl pkey -in FILE -out NEW",
+        )
+        return None
+    except (ValueError, UnsupportedAlgorithm):
+        files.refuse(at, f"the key in {path} is malformed or of an unknown kind")
+        return None
+    if isinstance(public, rsa.RSAPublicKey) and public.key_size < _MIN_RSA_BITS:
+        files.refuse(at, f"the key in {path} is weak: RSA of {public.key_size} bits", "make one of 2048 bits or more")
+        return None
+    usable = isinstance(public, (rsa.RSAPublicKey, ed25519.Ed25519PublicKey)) or (
+        isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in _CURVES
+    )
+    if not usable:
+        files.refuse(at, f"the key in {path} is of a kind that TLS is not spoken with", "use ECDSA (P-256) or RSA")
+        return None
+    return text, encoded
+
+
+def _judge(files: Files, at: KeyPath, path: str, chain: list[x509.Certificate], now: datetime) -> None:
+    """Warns of what clients would not accept."""
+    for number, certificate in enumerate(chain, 1):
+        which = f"the certificate in {path}" if number == 1 else f"certificate {number} in {path}"
+        if certificate.not_valid_after_utc < now:
+            files.warn(at, f"{which} has expired: it was valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M}Z")
+        if certificate.not_valid_before_utc > now:
+            since = certificate.not_valid_before_utc
+            files.warn(at, f"{which} is not valid yet: it is from {since:%Y-%m-%d %H:%M}Z on", "is the clock right?")
+        try:
+            signed = certificate.signature_hash_algorithm
+        except UnsupportedAlgorithm:
+            signed = None
+        if isinstance(signed, _WEAK_HASHES) and certificate.issuer != certificate.subject:
+            files.warn(at, f"{which} is weak: it is signed with {signed.name.upper()}", "get a new one")
+
+
+def _public(certificate: x509.Certificate) -> bytes:
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _names(certificate: x509.Certificate) -> Names | None:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return Names(())
+    except ValueError:
+        return None
+    hosts = [name.lower().removesuffix(".") for name in names.get_values_for_type(x509.DNSName)]
+    addresses: Iterable[object] = names.get_values_for_type(x509.IPAddress)
+    return Names((*hosts, *(f"[{a}]" if ip_address(str(a)).version == 6 else str(a) for a in addresses)))
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    """Whether it may sign others, or is a root of itself: a server's own certificate can be trusted by name."""
+    try:
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return certificate.issuer == certificate.subject
+    except ValueError:
+        return False
+    return basic.ca or certificate.issuer == certificate.subject
