@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from tests.support.stream import PATIENCE, Closed, Fields, Stream, parse_fields
+from tests.support.tls import ServerTls
 
 
 @dataclass
@@ -108,14 +109,22 @@ class Waits:
 
 
 class Origin:
-    """Answers `200` and `NAME METHOD TARGET`, or what the handler of the target's path says.
+    """Answers `200` and `NAME METHOD TARGET`, or what the handler of the target's path says; over TLS with `tls`.
 
     A handler that returns without having read the whole request body, or that closed the stream, ends the
     connection; otherwise the next request is read from it.
     """
 
-    def __init__(self, name: str = "origin", handler: Handler | None = None, *, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        name: str = "origin",
+        handler: Handler | None = None,
+        *,
+        host: str = "127.0.0.1",
+        tls: ServerTls | None = None,
+    ) -> None:
         self.name = name
+        self.tls = tls
         self.default = handler or self._name_yourself
         self.handlers: dict[str, Handler] = {}
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -151,9 +160,15 @@ class Origin:
                 self._news.notify_all()
             threading.Thread(target=self._serve, args=(exchange,), daemon=True).start()
 
+    def begin(self, exchange: Exchange) -> None:
+        """What comes before the first request."""
+        if self.tls:
+            exchange.sock = self.tls.wrap(exchange.sock)
+
     def _serve(self, exchange: Exchange) -> None:
         try:
             exchange.sock.settimeout(120)
+            self.begin(exchange)
             while exchange.sock.fileno() >= 0:
                 request = exchange.next_request()
                 with self._news:
@@ -213,7 +228,7 @@ class Origin:
         self.sock.close()
         with self._news:
             for exchange in list(self._open.values()):
-                exchange.close()
+                exchange.cut()
 
     def __enter__(self) -> Self:
         return self

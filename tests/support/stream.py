@@ -6,6 +6,7 @@ that is framed wrongly: a missing CRLF or a stray byte is an assertion that fail
 
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Self
@@ -66,6 +67,8 @@ class Stream:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
+        #: Whether TLS ended without a close_notify: the peer cannot know that it has everything.
+        self.ragged = False
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
@@ -73,6 +76,9 @@ class Stream:
     def _more(self) -> None:
         try:
             data = self.sock.recv(262_144)
+        except ssl.SSLEOFError as error:
+            self.ragged = True
+            raise Closed(f"no close_notify, with {bytes(self.buffer[:200])!r} unread") from error
         except ConnectionError as error:
             raise Closed(f"reset, with {bytes(self.buffer)!r} unread") from error
         if not data:
@@ -163,6 +169,15 @@ class Stream:
         self.sock.close()
 
     def close(self) -> None:
+        """Ends it in order; over TLS by a close_notify, whose answer is not waited for."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                self.sock.settimeout(0)
+                self.sock.unwrap()
+        self.cut()
+
+    def cut(self) -> None:
+        """Ends the TCP connection; over TLS without a close_notify."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
