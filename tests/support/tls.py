@@ -1,5 +1,6 @@
 """Certificates and contexts for tests: an authority of its own for each run, leaves as files."""
 
+import contextlib
 import functools
 import hashlib
 import ssl
@@ -247,3 +248,54 @@ class ServerTls:
 def tls_listener(*leaves: Leaf, tls: Config | None = None, **listener: Any) -> Config:
     """Keys of a listener that speaks TLS with these leaves, `site()` without any."""
     return {"tls": {"certificates": [leaf.config for leaf in leaves or (site(),)], **(tls or {})}, **listener}
+
+
+class BareTls:
+    """The client's side of TLS without a socket: a test carries the records itself."""
+
+    def __init__(self, context: ssl.SSLContext | None = None, sni: str = "test.example") -> None:
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = context or client_context()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=sni)
+
+    def hello(self) -> bytes:
+        """The first flight."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        return self.outgoing.read()
+
+    def handshake(self, stream: Client, *, piece: int = 1 << 20) -> None:
+        """The whole handshake; each flight is sent in pieces."""
+        while True:
+            try:
+                self.tls.do_handshake()
+                done = True
+            except ssl.SSLWantReadError:
+                done = False
+            flight = self.outgoing.read()
+            for start in range(0, len(flight), piece):
+                stream.send(flight[start : start + piece])
+            if done:
+                return
+            self.incoming.write(stream.read_some())
+
+    def seal(self, data: bytes) -> bytes:
+        """The records that carry some bytes."""
+        self.tls.write(data)
+        return self.outgoing.read()
+
+    def read(self, stream: Client) -> bytes:
+        """The next bytes that the peer says; empty at its close_notify."""
+        while True:
+            try:
+                return self.tls.read(65_536)
+            except ssl.SSLWantReadError:
+                self.incoming.write(stream.read_some())
+            except ssl.SSLZeroReturnError:
+                return b""
+
+    def goodbye(self) -> bytes:
+        """The record of a close_notify."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        return self.outgoing.read()
