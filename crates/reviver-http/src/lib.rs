@@ -17,6 +17,7 @@ mod framing;
 mod grammar;
 mod head;
 mod http2;
+pub mod proxy_protocol;
 mod scan;
 pub mod socks;
 mod target;

@@ -10,6 +10,7 @@ mod frames;
 mod framing;
 mod grammar;
 mod properties;
+mod proxy_protocol;
 mod response;
 mod scan;
 mod socks;
