@@ -6,7 +6,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -40,7 +40,6 @@ def certificate(
     issuer: tuple[str, Any] | None = None,
     days: tuple[int, int] = (-30, 60),
     authority: bool | None = False,
-    hash_with: HashAlgorithm | None = None,
 ) -> str:
     """A certificate for the public half of a key, valid from and to days from NOW; its own issuer by default."""
 
@@ -61,7 +60,7 @@ def certificate(
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), False)
     if authority is not None:
         builder = builder.add_extension(x509.BasicConstraints(authority, None), True)
-    return builder.sign(issuer_key, hash_with or SHA256()).public_bytes(Encoding.PEM).decode()
+    return builder.sign(issuer_key, SHA256()).public_bytes(Encoding.PEM).decode()
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -1,5 +1,7 @@
 """`reviver check`: is a configuration good?"""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from reviver.cli.output import diagnostics, note, print_json
 
 if TYPE_CHECKING:
     from reviver.compile import Plan
+    from reviver.errors import Diagnostic
 
 
 @click.command("check")
@@ -19,7 +22,8 @@ def command(config: Path | None, as_json: bool) -> int:
     """Say whether a configuration is good, or all that is wrong with it.
 
     Reads the configuration and the files that it names, and starts nothing. Exit code 2 when there are errors, each
-    on a line: file:line:column: key.path: what is wrong (what would be right).
+    on a line: file:line:column: key.path: what is wrong (what would be right). Certificates that clients would not
+    accept are errors here, though a proxy would start with them.
 
     \b
     reviver check
@@ -32,15 +36,11 @@ def command(config: Path | None, as_json: bool) -> int:
         path = configuration(config)
         compiled = compile_loaded(load(path))
     except ConfigurationError as error:
-        if as_json:
-            print_json({"ok": False, "diagnostics": [item.as_dict() for item in error.diagnostics]})
-        else:
-            diagnostics(error.diagnostics)
-            errors = sum(item.severity == "error" for item in error.diagnostics)
-            if errors > 1:
-                note(f"{errors} errors")
-        return 2
+        return _refuse(error.diagnostics, as_json)
     warnings = compiled.loaded.warnings
+    # a proxy starts with these, but clients would refuse it
+    if doubts := [replace(item, severity="error") for item in compiled.inputs.warnings]:
+        return _refuse(sorted([*warnings, *doubts], key=lambda item: (item.line, item.column)), as_json)
     summary = _summary(compiled.plan)
     if as_json:
         print_json({"ok": True, "diagnostics": [item.as_dict() for item in warnings], **summary})
@@ -48,6 +48,17 @@ def command(config: Path | None, as_json: bool) -> int:
         diagnostics(warnings)
         click.echo(f"{path} is good: {_sentence(summary)}")
     return 0
+
+
+def _refuse(found: "Sequence[Diagnostic]", as_json: bool) -> int:
+    if as_json:
+        print_json({"ok": False, "diagnostics": [item.as_dict() for item in found]})
+    else:
+        diagnostics(found)
+        errors = sum(item.severity == "error" for item in found)
+        if errors > 1:
+            note(f"{errors} errors")
+    return 2
 
 
 def _summary(plan: "Plan") -> dict[str, Any]:

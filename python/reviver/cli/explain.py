@@ -3,6 +3,7 @@
 import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -34,7 +35,7 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.argument("request", metavar="[CONFIG] METHOD URL", nargs=-1, required=True)
 @click.option("-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="A field.")
 @click.option("--client", default="127.0.0.1", show_default=True, callback=_address, metavar="IP", help="Who asks.")
-@click.option("--listener", metavar="NAME", help="Where the request comes in; the first that fits by default.")
+@click.option("--listener", metavar="NAME", help="Where it comes in; by default the first that fits the URL.")
 @json_option
 def command(
     request: tuple[str, ...], headers: list[tuple[str, str]], client: str, listener: str | None, as_json: bool
@@ -44,7 +45,7 @@ def command(
     The decision is made by the same code as for live traffic.
 
     \b
-    reviver explain GET http://shop.example/old/page
+    reviver explain GET https://shop.example/old/page
     reviver explain site.yaml POST http://api.example/v1/x -H 'X-Beta: 1' --client 10.1.2.3
     reviver explain CONNECT example.com:25 --listener office
     """
@@ -59,12 +60,29 @@ def command(
     names = [item["name"] for item in compiled.plan["listeners"]]
     if listener is not None and listener not in names:
         raise click.BadParameter(f"there is no listener {listener!r}; there are: {', '.join(names)}")
+    listener = listener or _listener(compiled.plan, method, url)
     answer = engine.explain(compiled, method, url, listener=listener, headers=headers, client=client)
     if as_json:
         print_json(answer)
     else:
         _show(answer, compiled.plan)
     return 0
+
+
+def _listener(plan: "Plan", method: str, url: str) -> str | None:
+    """The reverse listener that speaks the URL's scheme, and has its port if one has; the engine's choice for None."""
+    try:
+        parts = urlsplit(url)
+        scheme, port = parts.scheme.lower(), parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
+    except ValueError:
+        return None
+    if method == "CONNECT" or scheme not in ("http", "https"):
+        return None
+    reverse = [item for item in plan["listeners"] if item["role"] == "reverse"]
+    fitting = [item for item in reverse if (item["tls"] is not None) == (scheme == "https")]
+    there = (item for item in fitting if any(bind.rpartition(":")[2] == str(port) for bind in item["bind"]))
+    chosen = next(there, fitting[0] if fitting else None)
+    return chosen["name"] if chosen is not None else None
 
 
 def _show(answer: dict[str, Any], plan: "Plan") -> None:

@@ -129,8 +129,7 @@ def _read(files: Files, at: KeyPath, name: str) -> _Pem | None:
 
 def _chain(files: Files, at: KeyPath, path: object, pem: _Pem) -> list[x509.Certificate] | None:
     if not pem.certificates:
-        swapped = "it holds a private key: write its name after key" if pem.keys else None
-        files.refuse(at, f"{path} holds no certificate", swapped)
+        files.refuse(at, f"{path} holds no certificate", "it holds a private key" if pem.keys else None)
         return None
     chain = []
     for number, block in enumerate(pem.certificates, 1):

@@ -1,5 +1,6 @@
 """Gathering what TLS needs: the files of listeners and pools, and whether certificates fit the routes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from reviver.compile.certificates import Names, Pair, read_authorities, read_pair
@@ -8,6 +9,8 @@ from reviver.config import KeyPath, Loaded
 from reviver.config.names import automatic_domains
 
 __all__ = ["gather_tls"]
+
+_SOME = 4
 
 
 def gather_tls(
@@ -46,6 +49,12 @@ def gather_tls(
         _uncovered(loaded, files, certificates)
 
 
+def _some(texts: Sequence[str], separator: str) -> str:
+    """The texts, or as many of them as fit a line."""
+    more = [f"{len(texts) - _SOME} more"] if len(texts) > _SOME else []
+    return separator.join([*texts[:_SOME], *more])
+
+
 def _uncovered(loaded: Loaded, files: Files, certificates: dict[KeyPath, Pair]) -> None:
     """Warns of hosts of routes that no listener has a certificate for. Every listener serves every route."""
     config = loaded.config
@@ -56,7 +65,7 @@ def _uncovered(loaded: Loaded, files: Files, certificates: dict[KeyPath, Pair]) 
     names = [pair.names for pair in pairs]
     names += [Names(automatic_domains(config, tls)) for tls in listeners.values()]
     which = f"listener{'s' if len(listeners) > 1 else ''} {', '.join(listeners)}"
-    hint = "; ".join(f"{pair.name} is for {', '.join(pair.names.listed) or 'no host'}" for pair in pairs)
+    hint = _some([f"{pair.name} is for {_some(pair.names.listed, ', ') or 'no host'}" for pair in pairs], "; ")
     for number, route in enumerate(config.reverse.routes):
         for index, host in enumerate(route.match.host):
             if not any(item.cover(host) for item in names):

@@ -12,6 +12,7 @@ from reviver.config.covers import covers
 from reviver.config.findings import Finding
 from reviver.config.models import BindAddress, Config, Forward, Match, Reverse, Route
 from reviver.config.positions import KeyPath, path_text
+from reviver.config.secure import check_secure
 
 __all__ = ["check", "is_loopback"]
 
@@ -29,6 +30,7 @@ def check(config: Config, written: Written) -> Iterator[Finding]:
     if config.reverse is not None:
         yield from _routes(config.reverse, written)
         yield from _pools(config.reverse)
+    yield from check_secure(config, written)
     yield from _logs(config)
     if config.resolver.min_ttl > config.resolver.max_ttl:
         yield Finding(("resolver", "min_ttl"), f"{config.resolver.min_ttl} is more than max_ttl")

@@ -123,3 +123,45 @@ def test_an_unknown_listener_is_named_with_the_known_ones(
 ) -> None:
     assert main.run(["explain", "r.yaml", "GET", "/", "--listener", "wob"]) == 2
     assert "there is no listener 'wob'; there are: web" in capsys.readouterr().err
+
+
+SEVERAL = """
+listeners:
+  secure: {bind: "127.0.0.1:8443", role: reverse, tls: {internal: true}}
+  web: {bind: "127.0.0.1:8080", role: reverse}
+  office: {bind: "127.0.0.1:3128", role: forward}
+  other: {bind: "127.0.0.1:9443", role: reverse, tls: {internal: true}}
+reverse: {routes: [{respond: {}}]}
+forward: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "listener"),
+    [
+        ("GET", "https://a.example/", "secure"),
+        ("GET", "HTTPS://a.example:9443/", "other"),
+        ("GET", "https://a.example:1/", "secure"),
+        ("GET", "http://a.example/", "web"),
+        ("GET", "/", None),
+        ("CONNECT", "a.example:443", None),
+        ("GET", "https://a.example:port/", None),
+    ],
+)
+def test_a_url_comes_in_where_its_scheme_and_port_are_served(
+    engine: fake_engine.FakeModule, tmp_path: Path, method: str, url: str, listener: str | None
+) -> None:
+    (tmp_path / "r.yaml").write_text(SEVERAL)
+    assert main.run(["explain", "r.yaml", method, url]) == 0
+    assert engine.explained[0]["listener"] == listener
+
+
+def test_a_listener_that_is_named_is_kept(engine: fake_engine.FakeModule, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(SEVERAL)
+    assert main.run(["explain", "r.yaml", "GET", "https://a.example/", "--listener", "web"]) == 0
+    assert engine.explained[0]["listener"] == "web"
+
+
+def test_without_a_listener_of_its_scheme_the_engine_chooses(engine: fake_engine.FakeModule) -> None:
+    assert main.run(["explain", "r.yaml", "GET", "https://api.example/v1/x"]) == 0
+    assert engine.explained[0]["listener"] is None

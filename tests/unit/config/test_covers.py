@@ -35,6 +35,13 @@ def match(**keys: Any) -> Match:
         ({"header": {"x": "1"}}, {"header": {"x": "2"}}, False),
         ({"client": "10.0.0.0/8"}, {"client": "10.1.0.0/16"}, True),
         ({"client": "10.0.0.0/8"}, {"client": "::1"}, False),
+        ({"client_certificate": True}, {"client_certificate": {"subject": "CN=a"}}, True),
+        ({"client_certificate": {"subject": "CN=a"}}, {"client_certificate": True}, False),
+        ({"client_certificate": True}, {}, False),
+        ({}, {"client_certificate": True}, True),
+        ({"client_certificate": {"subject": ["CN=a", "CN=b"]}}, {"client_certificate": {"subject": "CN=b"}}, True),
+        ({"client_certificate": {"fingerprint": "aa" * 32}}, {"client_certificate": {"fingerprint": "AA" * 32}}, True),
+        ({"client_certificate": {"fingerprint": "aa" * 32}}, {"client_certificate": {"fingerprint": "bb" * 32}}, False),
         ({"client": "::/0"}, {"client": "10.0.0.0/8"}, False),
     ],
 )

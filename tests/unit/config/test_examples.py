@@ -14,14 +14,16 @@ EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix 
 
 
 def test_there_are_examples() -> None:
-    assert {path.stem for path in EXAMPLES} >= {"reverse", "forward", "both", "header-rules"}
+    assert {path.stem for path in EXAMPLES} >= {"reverse", "forward", "both", "header-rules", "tls"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_is_good_without_warnings(path: Path) -> None:
     loaded = load_file(path, {})
     assert loaded.warnings == ()
-    plan = compile_plan(loaded, gather(loaded), fingerprint=FINGERPRINT)
+    inputs = gather(loaded)
+    assert inputs.warnings == ()
+    plan = compile_plan(loaded, inputs, fingerprint=FINGERPRINT)
     assert plan["listeners"]
     # it is meant to be tried: nothing of it needs root, and only a proxy with passwords is open to other machines
     for listener in plan["listeners"]:

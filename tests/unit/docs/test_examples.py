@@ -7,12 +7,16 @@ import pytest
 
 from reviver.compile import FINGERPRINT, compile_plan, gather
 from reviver.config import load_file
+from tests.support.pem import NOW, certificate, ec_key, key_text
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILES = ("users.htpasswd",)
 """What the configurations refer to; the examples have one of each."""
+CERTIFICATES = re.compile(r"(?<![\w./-])\w[\w/.-]*\.(?:pem|key)\b")
+KEY = ec_key()
+PAIR = certificate(KEY, "example.com", authority=True), key_text(KEY)
 
 
 def _configurations() -> list[tuple[str, str]]:
@@ -40,9 +44,14 @@ def test_a_configuration_is_good_without_warnings(text: str, tmp_path: Path) -> 
     path.write_text(text, encoding="utf-8")
     for name in FILES:
         (tmp_path / name).write_bytes((ROOT / "examples" / name).read_bytes())
+    # whatever certificate, key or authority it names: one key for all of them fits
+    for name in CERTIFICATES.findall(text):
+        made = PAIR[1] if name.endswith(".key") else PAIR[0]
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(made, encoding="utf-8")
     loaded = load_file(path, {})
     assert loaded.warnings == ()
-    plan = compile_plan(loaded, gather(loaded), fingerprint=FINGERPRINT)
+    plan = compile_plan(loaded, gather(loaded, now=NOW), fingerprint=FINGERPRINT)
     assert plan["listeners"]
 
 

@@ -105,6 +105,7 @@ class Automatic(Section):
     domains: Annotated[
         tuple[Annotated[Text, AfterValidator(_domain), Kind("host")], ...],
         Listed(),
+        Field(min_length=1),
         Said("every host of the routes that is not a wildcard"),
     ] = Field(
         default=(),
