@@ -235,6 +235,13 @@ class Http2Client:
         assert reply.status is not None
         return Response("HTTP/2", reply.status, "", reply.fields, bytes(reply.body), reply.trailers, reply.interim)
 
+    def verdict(self, stream: int) -> int | str:
+        """The status of a stream's whole response, or the name of the code that it was reset with."""
+        try:
+            return self.response(stream).status
+        except Reset as error:
+            return str(error)
+
     def ask(
         self,
         method: str = "GET",
