@@ -5,6 +5,7 @@ again after a certificate has expired.
 """
 
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.utils import CryptographyDeprecationWarning
 
 from reviver.compile.files import Files
 from reviver.config import KeyPath
@@ -25,6 +27,16 @@ _MAX_BYTES = 2**20
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\s.*?-----END \1-----", re.DOTALL)
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _MIN_RSA_BITS = 2048
+# what the library raises on malformed input; KeyError and TypeError on names of a type that it does not expect
+_MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _WEAK_HASHES = (hashes.MD5, hashes.SHA1)
 
 
@@ -134,13 +146,23 @@ def _chain(files: Files, at: KeyPath, path: object, pem: _Pem) -> list[x509.Cert
     chain = []
     for number, block in enumerate(pem.certificates, 1):
         try:
-            chain.append(x509.load_pem_x509_certificate(block.encode()))
-            _public(chain[-1])
-        except (ValueError, UnsupportedAlgorithm):
+            chain.append(_loaded(block))
+        except _MALFORMED:
             which = f"certificate {number} in {path}" if len(pem.certificates) > 1 else f"the certificate in {path}"
             files.refuse(at, f"{which} is malformed or of an unknown kind")
             return None
     return chain
+
+
+def _loaded(block: str) -> x509.Certificate:
+    """Reads all that is asked for later: the library reads most parts only then, and raises what `_MALFORMED` lists."""
+    with warnings.catch_warnings():
+        # of serial numbers and the like, on stderr, without a word of the file
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        certificate = x509.load_pem_x509_certificate(block.encode("latin-1"))
+    _public(certificate)
+    _ = certificate.issuer, certificate.subject, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return certificate
 
 
 def _key(files: Files, at: KeyPath, path: object, pem: _Pem, same_file: bool) -> tuple[str, bytes] | None:
@@ -151,7 +173,7 @@ def _key(files: Files, at: KeyPath, path: object, pem: _Pem, same_file: bool) ->
         return None
     text = pem.keys[0]
     try:
-        key = load_pem_private_key(text.encode(), None)
+        key = load_pem_private_key(text.encode("latin-1"), None)
         public = key.public_key()
         encoded = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except TypeError:
@@ -161,7 +183,7 @@ def _key(files: Files, at: KeyPath, path: object, pem: _Pem, same_file: bool) ->
             "decrypt it, readable by the proxy's user alone: openssl pkey -in FILE -out NEW",
         )
         return None
-    except (ValueError, UnsupportedAlgorithm):
+    except _MALFORMED:
         files.refuse(at, f"the key in {path} is malformed or of an unknown kind")
         return None
     if isinstance(public, rsa.RSAPublicKey) and public.key_size < _MIN_RSA_BITS:
@@ -202,7 +224,7 @@ def _names(certificate: x509.Certificate) -> Names | None:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return Names(())
-    except ValueError:
+    except _MALFORMED:
         return None
     hosts = [name.lower().removesuffix(".") for name in names.get_values_for_type(x509.DNSName)]
     addresses: Iterable[object] = names.get_values_for_type(x509.IPAddress)
@@ -215,6 +237,6 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         return certificate.issuer == certificate.subject
-    except ValueError:
+    except _MALFORMED:
         return False
     return basic.ca or certificate.issuer == certificate.subject

@@ -1,8 +1,11 @@
 """Files of certificates and keys: what is refused, what is only warned of, what of them comes into the plan."""
 
+import base64
 import json
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519
 from cryptography.hazmat.primitives.serialization import PrivateFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reviver.compile import FINGERPRINT, Inputs, Plan, compile_plan, gather
 from reviver.compile.plan import Certificate
-from reviver.config import Loaded, load_file
+from reviver.config import Loaded, load_file, load_mapping
 from reviver.errors import ConfigurationError, Diagnostic
 from tests.support.pem import NOW, certificate, ec_key, key_text, rsa_key
 
@@ -239,6 +244,36 @@ def test_an_endless_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     assert refused(written(tmp_path, TREE.replace("site.pem", "/dev/zero"))) == [
         AT_CERTIFICATE + "/dev/zero is larger than 1 MiB"
     ]
+
+
+PEM_FILES = {"c.pem": certificate(KEY, "a.example", "192.0.2.1", authority=True), "k.pem": key_text(KEY)}
+
+
+@given(
+    name=st.sampled_from(sorted(PEM_FILES)),
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=5),
+)
+@settings(max_examples=300, deadline=None)
+def test_damaged_files_are_refused_or_served_and_nothing_else(name: str, changes: list[tuple[int, int]]) -> None:
+    head, body, foot = re.split(r"(?<=-----)\n|\n(?=-----)", PEM_FILES[name].strip())
+    damaged = bytearray(base64.b64decode(body))
+    for at, value in changes:
+        damaged[at % len(damaged)] = value
+    with tempfile.TemporaryDirectory() as folder:
+        files = {**PEM_FILES, name: f"{head}\n{base64.b64encode(damaged).decode()}\n{foot}\n"}
+        for file, text in files.items():
+            (Path(folder) / file).write_text(text)
+        pair = {"certificate": f"{folder}/c.pem", "key": f"{folder}/k.pem"}
+        tls = {"certificates": [pair], "client_ca": f"{folder}/c.pem"}
+        listeners = {"web": {"bind": ":1", "role": "reverse", "tls": tls}}
+        routes = [{"match": {"host": "a.example"}, "respond": {}}]
+        found: list[Diagnostic] = []
+        try:
+            loaded = load_mapping({"listeners": listeners, "reverse": {"routes": routes}})
+            assert gather(loaded, now=NOW).certificates
+        except ConfigurationError as error:
+            found += error.diagnostics
+        assert all(folder in item.sentence for item in found)
 
 
 # ---- what can be served, though clients would refuse it
