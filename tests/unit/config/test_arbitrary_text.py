@@ -19,7 +19,8 @@ CALM = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCh
 
 KEYS = st.sampled_from(
     ["listeners", "reverse", "routes", "pools", "servers", "forward", "match", "host", "path", "pool", "bind", "role",
-     "logs", "to", "limits", "timeout", "head", "web", "api", "auth", "basic", "header", "respond", "status", "x-a"]
+     "logs", "to", "limits", "timeout", "head", "web", "api", "auth", "basic", "header", "respond", "status", "x-a",
+     "tls", "automatic", "domains", "internal", "certificates", "certificate", "client_certificate", "hsts", "insecure"]
 )  # fmt: skip
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

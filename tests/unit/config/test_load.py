@@ -135,5 +135,16 @@ def test_the_schema_accepts_what_is_accepted_and_refuses_what_is_not() -> None:
     validator.validate({**TREE, "workers": 2, "limits": {"body": "none", "head": "16KiB"}, "timeout": {"head": "5s"}})
     servers = {"api": {"servers": [{"address": "a:1", "weight": 2}, "b:1"]}}
     validator.validate({**TREE, "reverse": {"routes": [{"redirect": "/x"}], "pools": servers}})
-    for wrong in ({}, {**TREE, "wrokers": 1}, {**TREE, "timeout": {"head": "5"}}, {**TREE, "via": None}):
+    secure = {"bind": ":8443", "role": "reverse", "hsts": "180d", "tls": {"automatic": True, "min_version": 1.3}}
+    validator.validate({**TREE, "listeners": {"secure": secure, "web": {**TREE["listeners"]["web"], "http2": False}}})
+    pool = {"servers": ["a:1"], "protocol": "h2", "tls": True}
+    route = {"pool": "a", "match": {"client_certificate": {"subject": ["CN=a", "~b"]}}}
+    validator.validate({**TREE, "reverse": {"routes": [route], "pools": {"a": pool, "b": {**pool, "tls": {}}}}})
+    for wrong in (
+        {},
+        {**TREE, "wrokers": 1},
+        {**TREE, "timeout": {"head": "5"}},
+        {**TREE, "via": None},
+        {**TREE, "reverse": {"pools": {"a": {**pool, "tls": False}}}},
+    ):
         assert not validator.is_valid(wrong), wrong
