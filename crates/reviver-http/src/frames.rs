@@ -64,6 +64,23 @@ pub struct Frame {
 }
 
 impl Frame {
+    #[inline]
+    fn read([a, b, c, kind, flags, d, e, f, g]: [u8; HEADER]) -> Self {
+        let length = u32::from_be_bytes([0, a, b, c]);
+        let stream = u32::from_be_bytes([d, e, f, g]) & 0x7fff_ffff;
+        Self { length, kind: kind.into(), flags, stream, code: None }
+    }
+
+    /// Bytes of payload up to the end of the error code; 0 without one.
+    #[inline]
+    fn code_end(&self) -> usize {
+        match self.kind {
+            FrameKind::RstStream if self.length >= 4 => 4,
+            FrameKind::GoAway if self.length >= 8 => 8,
+            _ => 0,
+        }
+    }
+
     /// Whether it acknowledges SETTINGS or PING.
     pub fn is_ack(&self) -> bool {
         matches!(self.kind, FrameKind::Settings | FrameKind::Ping) && self.flags & FLAG_ACK != 0
@@ -84,11 +101,9 @@ impl Frame {
 /// Finds the frames in one direction of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct FrameScan {
+    /// A header that has not arrived as a whole, or whose error code has not.
     head: [u8; LONGEST],
-    /// Bytes in `head`.
     have: usize,
-    /// Bytes of payload that belong into `head` too.
-    code: usize,
     /// Bytes that do not matter before the next header.
     skip: u32,
 }
@@ -111,46 +126,46 @@ impl FrameScan {
             if bytes.is_empty() {
                 return;
             }
+            // as nearly all of them arrive
+            if self.have == 0
+                && let Some((head, rest)) = bytes.split_first_chunk::<HEADER>()
+            {
+                let frame = Frame::read(*head);
+                if frame.code_end() == 0 {
+                    self.skip = frame.length;
+                    bytes = rest;
+                    see(frame);
+                    continue;
+                }
+            }
             if let Some(frame) = self.gather(&mut bytes) {
                 see(frame);
             }
         }
     }
 
-    /// Takes what belongs to the header; gives the frame once that is all there.
+    /// Takes what belongs to the header and its error code; gives the frame once that is all there.
     fn gather(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
-        let taken = bytes.len().min(HEADER + self.code - self.have);
+        self.take(bytes, HEADER)?;
+        let [a, b, c, d, e, f, g, h, i, ..] = self.head;
+        let mut frame = Frame::read([a, b, c, d, e, f, g, h, i]);
+        let code_end = frame.code_end();
+        self.take(bytes, HEADER + code_end)?;
+        frame.code = self.head[HEADER..HEADER + code_end].last_chunk().map(|code| u32::from_be_bytes(*code));
+        // no more than `length`
+        self.skip = frame.length - code_end as u32;
+        self.have = 0;
+        Some(frame)
+    }
+
+    /// Whether `head` has so many bytes, with those that have arrived.
+    fn take(&mut self, bytes: &mut &[u8], wanted: usize) -> Option<()> {
+        let taken = bytes.len().min(wanted.saturating_sub(self.have));
         let (head, rest) = bytes.split_at(taken);
         self.head[self.have..self.have + taken].copy_from_slice(head);
         self.have += taken;
         *bytes = rest;
-        if self.have < HEADER + self.code {
-            return None;
-        }
-        let [a, b, c, kind, flags, d, e, f, g, first @ .., i, j, k, l] = self.head;
-        let length = u32::from_be_bytes([0, a, b, c]);
-        let kind = FrameKind::from(kind);
-        if self.code == 0 {
-            self.code = match kind {
-                FrameKind::RstStream if length >= 4 => 4,
-                FrameKind::GoAway if length >= 8 => 8,
-                _ => 0,
-            };
-            if self.code > 0 {
-                return None;
-            }
-        }
-        let code = match self.code {
-            0 => None,
-            4 => Some(u32::from_be_bytes(first)),
-            _ => Some(u32::from_be_bytes([i, j, k, l])),
-        };
-        // no more than `length`, see above
-        self.skip = length - self.code as u32;
-        self.have = 0;
-        self.code = 0;
-        let stream = u32::from_be_bytes([d, e, f, g]) & 0x7fff_ffff;
-        Some(Frame { length, kind, flags, stream, code })
+        (self.have >= wanted).then_some(())
     }
 }
 
