@@ -52,7 +52,7 @@ def _types(schema: dict[str, Any], fingerprint: str) -> str:
             *("--target-python-version", "3.11", "--disable-future-imports", "--disable-timestamp"),
             *("--use-title-as-name", "--use-schema-description", "--use-field-description", "--use-double-quotes"),
             *("--use-standard-collections", "--use-union-operator", "--enum-field-as-literal", "all"),
-            *("--formatters", "builtin"),
+            *("--use-single-line-docstring", "--formatters", "builtin"),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:

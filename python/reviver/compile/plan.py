@@ -30,9 +30,7 @@ class BasicAuth(TypedDict):
     at: str
     realm: str
     users: dict[str, str]
-    """
-    User to htpasswd hash (bcrypt, apr1, sha, crypt).
-    """
+    """User to htpasswd hash (bcrypt, apr1, sha, crypt)."""
 
 
 class Certificate(TypedDict):
@@ -41,26 +39,18 @@ class Certificate(TypedDict):
     at: str
     chain: str
     key: str
-    """
-    PKCS#8, PKCS#1 or SEC1.
-    """
+    """PKCS#8, PKCS#1 or SEC1."""
     name: str
-    """
-    What a person knows it by, such as its file.
-    """
+    """What a person knows it by, such as its file."""
 
 
 class Challenges(TypedDict):
     """Proofs of control over names that an ACME server is about to ask for."""
 
     alpn: list[tuple[str, Certificate]]
-    """
-    Name and the certificate that proves it (RFC 8737), shown by TLS listeners.
-    """
+    """Name and the certificate that proves it (RFC 8737), shown by TLS listeners."""
     http: list[tuple[str, str]]
-    """
-    Token and key authorization (RFC 8555, section 8.3), answered by each reverse listener without TLS.
-    """
+    """Token and key authorization (RFC 8555, section 8.3), answered by each reverse listener without TLS."""
 
 
 class ClientAuthority(TypedDict):
@@ -68,13 +58,9 @@ class ClientAuthority(TypedDict):
 
     at: str
     required: bool
-    """
-    Whether a client without one is turned away.
-    """
+    """Whether a client without one is turned away."""
     roots: str
-    """
-    Certificates of the authorities, as PEM text.
-    """
+    """Certificates of the authorities, as PEM text."""
 
 
 class FieldPolicyReplace(TypedDict):
@@ -99,76 +85,42 @@ class Limits(TypedDict):
     """Bounds on what one client may send. Sizes are bytes; 0 means no bound where that is said."""
 
     body: int
-    """
-    A request body; 0 is no bound.
-    """
+    """A request body; 0 is no bound."""
     connections: int
-    """
-    Client connections at the same time on this listener, all workers together; 0 is no bound.
-    """
+    """Client connections at the same time on this listener, all workers together; 0 is no bound."""
     continuations: int
-    """
-    CONTINUATION frames in one HTTP/2 head.
-    """
+    """CONTINUATION frames in one HTTP/2 head."""
     control_frames: int
-    """
-    HTTP/2 frames within ten seconds that carry no request: SETTINGS, PING, PRIORITY, unknown and empty ones.
-    """
+    """HTTP/2 frames within ten seconds that carry no request: SETTINGS, PING, PRIORITY, unknown and empty ones."""
     fields: int
-    """
-    Number of fields in a head or in a trailer section.
-    """
+    """Number of fields in a head or in a trailer section."""
     head: int
-    """
-    A whole message head, start line included.
-    """
+    """A whole message head, start line included."""
     requests_per_connection: int
-    """
-    Requests on one client connection; 0 is no bound.
-    """
+    """Requests on one client connection; 0 is no bound."""
     stalls: int
-    """
-    Requests of one HTTP/2 connection within ten seconds whose client took none of the response in time.
-    """
+    """Requests of one HTTP/2 connection within ten seconds whose client took none of the response in time."""
     stream_errors: int
-    """
-    Streams of one HTTP/2 connection that the client may have refused by errors within ten seconds.
-    """
+    """Streams of one HTTP/2 connection that the client may have refused by errors within ten seconds."""
     stream_resets: int
-    """
-    Streams of one HTTP/2 connection that the client may cancel within ten seconds.
-    """
+    """Streams of one HTTP/2 connection that the client may cancel within ten seconds."""
     stream_window: int
-    """
-    Bytes of a request body that one HTTP/2 stream may send ahead.
-    """
+    """Bytes of a request body that one HTTP/2 stream may send ahead."""
     streams: int
-    """
-    Streams at the same time on one HTTP/2 connection.
-    """
+    """Streams at the same time on one HTTP/2 connection."""
     target: int
-    """
-    The request target.
-    """
+    """The request target."""
 
 
 class LogFile(TypedDict):
     keep: int
-    """
-    Rotated files that are kept: `path.1` is the newest.
-    """
+    """Rotated files that are kept: `path.1` is the newest."""
     path: str
-    """
-    Absolute path.
-    """
+    """Absolute path."""
     rotate_every_ms: int
-    """
-    Rotated when this old; 0 never.
-    """
+    """Rotated when this old; 0 never."""
     rotate_size: int
-    """
-    Rotated before it would grow past this many bytes; 0 never.
-    """
+    """Rotated before it would grow past this many bytes; 0 never."""
 
 
 class LogFormatTemplate(TypedDict):
@@ -205,9 +157,7 @@ PathPattern: TypeAlias = PathPatternExact | PathPatternPrefix | PathPatternRegex
 
 
 ProxyProtocol: TypeAlias = Literal["v1", "v2"]
-"""
-Version of the PROXY protocol.
-"""
+"""Version of the PROXY protocol."""
 
 
 class Redirect(TypedDict):
@@ -221,30 +171,18 @@ class Resolver(TypedDict):
     """How names are looked up."""
 
     cache_size: int
-    """
-    Answers remembered by each worker.
-    """
+    """Answers remembered by each worker."""
     fallback_delay_ms: int
-    """
-    How long the preferred address family is tried alone (RFC 8305, section 5).
-    """
+    """How long the preferred address family is tried alone (RFC 8305, section 5)."""
     hosts_file: bool
-    """
-    Whether the system's hosts file answers first.
-    """
+    """Whether the system's hosts file answers first."""
     max_ttl_ms: int
     min_ttl_ms: int
-    """
-    Bounds put on the time to live that an answer gives.
-    """
+    """Bounds put on the time to live that an answer gives."""
     servers: list[str]
-    """
-    Name servers; empty is the system's.
-    """
+    """Name servers; empty is the system's."""
     timeout_ms: int
-    """
-    One lookup, all retries together.
-    """
+    """One lookup, all retries together."""
 
 
 class Respond(TypedDict):
@@ -258,21 +196,13 @@ class Respond(TypedDict):
 
 class Retry(TypedDict):
     attempts: int
-    """
-    Tries in all, the first included; 1 never retries.
-    """
+    """Tries in all, the first included; 1 never retries."""
     on_connect: bool
-    """
-    A connection that was not established, or failed before the request was sent.
-    """
+    """A connection that was not established, or failed before the request was sent."""
     on_reset: bool
-    """
-    A connection lost after (part of) the request was sent and before any of the response came.
-    """
+    """A connection lost after (part of) the request was sent and before any of the response came."""
     on_status: list[int]
-    """
-    Response statuses that are retried.
-    """
+    """Response statuses that are retried."""
 
 
 class Rewrite(TypedDict):
@@ -280,36 +210,24 @@ class Rewrite(TypedDict):
 
     add_prefix: str | None
     host: str | None
-    """
-    Host field sent upstream; none keeps the client's.
-    """
+    """Host field sent upstream; none keeps the client's."""
     replace: tuple[str, str] | None
-    """
-    Regular expression and replacement (`$1`) on the path.
-    """
+    """Regular expression and replacement (`$1`) on the path."""
     strip_prefix: str | None
 
 
 Role: TypeAlias = Literal["reverse", "forward"]
-"""
-Which way a listener reads.
-"""
+"""Which way a listener reads."""
 
 
 class Server(TypedDict):
     address: str
-    """
-    `address:port` or `name:port`, as it is shown.
-    """
+    """`address:port` or `name:port`, as it is shown."""
     at: str
     backup: bool
-    """
-    Only used when no other server is left.
-    """
+    """Only used when no other server is left."""
     weight: int
-    """
-    1 to 1000; 0 takes no traffic.
-    """
+    """1 to 1000; 0 takes no traffic."""
 
 
 class SyslogUdp(TypedDict):
@@ -331,46 +249,28 @@ class Timeouts(TypedDict):
     """How long is waited, in milliseconds."""
 
     body_ms: int
-    """
-    Between two parts of a request body, and between two writes that the client accepts.
-    """
+    """Between two parts of a request body, and between two writes that the client accepts."""
     connect_ms: int
-    """
-    Until an upstream connection is open, name resolution included.
-    """
+    """Until an upstream connection is open, name resolution included."""
     first_byte_ms: int
-    """
-    From the end of the request to the first byte of the response.
-    """
+    """From the end of the request to the first byte of the response."""
     handshake_ms: int
-    """
-    The whole TLS handshake, and a PROXY protocol header before it.
-    """
+    """The whole TLS handshake, and a PROXY protocol header before it."""
     head_ms: int
-    """
-    From the first byte of a request head to its last.
-    """
+    """From the first byte of a request head to its last."""
     idle_ms: int
-    """
-    Between two parts of a response body.
-    """
+    """Between two parts of a response body."""
     keep_alive_ms: int
-    """
-    A client connection without a request.
-    """
+    """A client connection without a request."""
     tunnel_ms: int
-    """
-    A tunnel over which nothing moves.
-    """
+    """A tunnel over which nothing moves."""
 
 
 TlsVersion: TypeAlias = Literal["1.2", "1.3"]
 
 
 UpstreamProtocol: TypeAlias = Literal["http/1.1", "auto", "h2"]
-"""
-Which version of HTTP the servers of a pool are spoken to in.
-"""
+"""Which version of HTTP the servers of a pool are spoken to in."""
 
 
 class UpstreamTls(TypedDict):
@@ -378,22 +278,14 @@ class UpstreamTls(TypedDict):
 
     at: str
     certificate: Certificate | None
-    """
-    Shown to servers that ask for one.
-    """
+    """Shown to servers that ask for one."""
     insecure: bool
-    """
-    The server's certificate is not checked.
-    """
+    """The server's certificate is not checked."""
     min_version: TlsVersion
     roots: str | None
-    """
-    Certificates of trusted authorities, as PEM text; none: those of the system.
-    """
+    """Certificates of trusted authorities, as PEM text; none: those of the system."""
     server_name: str | None
-    """
-    Name that is asked for and that the certificate must hold; none: the host of the server's address.
-    """
+    """Name that is asked for and that the certificate must hold; none: the host of the server's address."""
 
 
 class ValuePatternExact(TypedDict):
@@ -428,22 +320,16 @@ class Anonymity(TypedDict):
     level: AnonymityLevel
     referer: FieldPolicy
     user_agent: FieldPolicy
-    """
-    What the origin sees as `User-Agent`.
-    """
+    """What the origin sees as `User-Agent`."""
 
 
 class CertificateMatch(TypedDict):
     """What a client's certificate must be; empty lists accept any."""
 
     fingerprint: list[str]
-    """
-    SHA-256 of the certificate, 64 lower-case hexadecimal digits.
-    """
+    """SHA-256 of the certificate, 64 lower-case hexadecimal digits."""
     subject: list[ValuePattern]
-    """
-    The subject as RFC 4514 writes it, such as `CN=alice,O=Example`.
-    """
+    """The subject as RFC 4514 writes it, such as `CN=alice,O=Example`."""
 
 
 class Forward(TypedDict):
@@ -453,20 +339,14 @@ class Forward(TypedDict):
     at: str
     auth: BasicAuth | None
     clients: list[str]
-    """
-    Empty: any client (only legal on a loopback listener or with `auth`).
-    """
+    """Empty: any client (only legal on a loopback listener or with `auth`)."""
     clients_at: str
     connect_ports: list[tuple[ConnectPort, ConnectPort]]
-    """
-    Inclusive ranges of ports that CONNECT and SOCKS5 may reach.
-    """
+    """Inclusive ranges of ports that CONNECT and SOCKS5 may reach."""
     connect_ports_at: str
     idle_ms: int
     max_idle: int
-    """
-    Idle upstream connections kept by each worker for each destination.
-    """
+    """Idle upstream connections kept by each worker for each destination."""
     private_destinations: Access
     private_destinations_at: str
 
@@ -482,9 +362,7 @@ class ListenerTls(TypedDict):
     """
     client: ClientAuthority | None
     internal: Certificate | None
-    """
-    The local authority that mints a certificate for each name that `certificates` does not hold.
-    """
+    """The local authority that mints a certificate for each name that `certificates` does not hold."""
     min_version: TlsVersion
 
 
@@ -506,24 +384,16 @@ class Pool(TypedDict):
     at: str
     balance: Balance
     idle_ms: int
-    """
-    How long an idle upstream connection is kept.
-    """
+    """How long an idle upstream connection is kept."""
     max_idle: int
-    """
-    Idle upstream connections kept by each worker for each server.
-    """
+    """Idle upstream connections kept by each worker for each server."""
     name: str
     protocol: UpstreamProtocol
     proxy_protocol: ProxyProtocol | None
-    """
-    Each connection begins with a header that names the client.
-    """
+    """Each connection begins with a header that names the client."""
     servers: list[Server]
     tls: UpstreamTls | None
-    """
-    None: plain TCP.
-    """
+    """None: plain TCP."""
 
 
 class Listener(TypedDict):
@@ -531,34 +401,22 @@ class Listener(TypedDict):
 
     at: str
     backlog: int
-    """
-    Length of the queue of connections not yet accepted.
-    """
+    """Length of the queue of connections not yet accepted."""
     bind: list[str]
     hsts: str | None
-    """
-    Value of `Strict-Transport-Security` (RFC 6797) in responses over TLS.
-    """
+    """Value of `Strict-Transport-Security` (RFC 6797) in responses over TLS."""
     http2: bool
-    """
-    Whether HTTP/2 is spoken: by ALPN over TLS, with prior knowledge without (RFC 9113, section 3.3).
-    """
+    """Whether HTTP/2 is spoken: by ALPN over TLS, with prior knowledge without (RFC 9113, section 3.3)."""
     limits: Limits
     name: str
     proxy_protocol: bool
-    """
-    Connections from trusted proxies begin with a PROXY protocol header.
-    """
+    """Connections from trusted proxies begin with a PROXY protocol header."""
     redirect_https: int | None
-    """
-    Every request is redirected to this port of the same host by `https`; the port 443 is not named.
-    """
+    """Every request is redirected to this port of the same host by `https`; the port 443 is not named."""
     role: Role
     timeouts: Timeouts
     tls: ListenerTls | None
-    """
-    None: plain TCP.
-    """
+    """None: plain TCP."""
 
 
 class LogSink(TypedDict):
@@ -566,13 +424,9 @@ class LogSink(TypedDict):
     format: LogFormat
     on_full: OnFull
     redact: list[str]
-    """
-    Query parameter names whose values are masked, lower case.
-    """
+    """Query parameter names whose values are masked, lower case."""
     request_headers: list[str]
-    """
-    Request and response fields that are also recorded, lower case (secrets stay masked).
-    """
+    """Request and response fields that are also recorded, lower case (secrets stay masked)."""
     response_headers: list[str]
     to: LogTarget
 
@@ -581,43 +435,27 @@ class Match(TypedDict):
     """All conditions that are given must hold; within one condition any value may."""
 
     client: list[str]
-    """
-    Client networks. Empty: any client.
-    """
+    """Client networks. Empty: any client."""
     client_certificate: CertificateMatch | None
-    """
-    Over TLS, with a client certificate that was verified. None: any client.
-    """
+    """Over TLS, with a client certificate that was verified. None: any client."""
     cookie: list[NamedPattern]
     header: list[NamedPattern]
-    """
-    Field name in lower case, and what one of its values must be.
-    """
+    """Field name in lower case, and what one of its values must be."""
     host: list[str]
-    """
-    Lower case; exact, or `*.` and a suffix (any number of labels, at least one). Empty: any host.
-    """
+    """Lower case; exact, or `*.` and a suffix (any number of labels, at least one). Empty: any host."""
     method: list[str]
-    """
-    Upper case as on the wire. Empty: any method.
-    """
+    """Upper case as on the wire. Empty: any method."""
     path: list[PathPattern]
-    """
-    Empty: any path.
-    """
+    """Empty: any path."""
     query: list[NamedPattern]
-    """
-    Query parameter (names and values are compared after percent-decoding).
-    """
+    """Query parameter (names and values are compared after percent-decoding)."""
 
 
 class Route(TypedDict):
     action: Action
     at: str
     body: int
-    """
-    Bound on the request body in bytes; 0 is no bound.
-    """
+    """Bound on the request body in bytes; 0 is no bound."""
     connect_ms: int
     first_byte_ms: int
     idle_ms: int
@@ -634,9 +472,7 @@ class Reverse(TypedDict):
 
     pools: list[Pool]
     routes: list[Route]
-    """
-    The first match wins.
-    """
+    """The first match wins."""
 
 
 class Plan(TypedDict):
@@ -644,23 +480,15 @@ class Plan(TypedDict):
 
     challenges: Challenges
     fingerprint: str
-    """
-    The fingerprint of the schema that the plan was compiled for; the engine refuses any other.
-    """
+    """The fingerprint of the schema that the plan was compiled for; the engine refuses any other."""
     forward: Forward | None
     listeners: list[Listener]
     logs: list[LogSink]
     resolver: Resolver
     reverse: Reverse | None
     trusted_proxies: list[str]
-    """
-    Networks whose `X-Forwarded-*` and `Forwarded` fields are believed.
-    """
+    """Networks whose `X-Forwarded-*` and `Forwarded` fields are believed."""
     via: str
-    """
-    The pseudonym that stands in `Via` and `Proxy-Status`, and by which loops are found.
-    """
+    """The pseudonym that stands in `Via` and `Proxy-Status`, and by which loops are found."""
     workers: int
-    """
-    Number of worker threads, at least 1.
-    """
+    """Number of worker threads, at least 1."""
