@@ -15,11 +15,12 @@ COMMANDS = {
     "reverse": "A load balancer in one line.",
     "forward": "A forward proxy in one line.",
     "demo": "Both directions on loopback, with some traffic.",
-    "check": "Say whether a configuration is good, or all that is wrong with it.",
+    "check": "Say whether a configuration is good, or what is wrong with it.",
     "explain": "Say which rule decides a request, and why, without sending it.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
     "status": "Show how the running proxy fares.",
     "reload": "Make the running proxy read its configuration again.",
+    "certificates": "Show certificates and when they end; renew them.",
     "stop": "End the running proxy; flows in flight finish.",
 }
 """Each command with its line in the overview, in the order of the overview. `run` is in `reviver.cli.run`."""

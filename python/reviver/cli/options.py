@@ -61,13 +61,13 @@ def find_socket(config: Path | None, socket: Path | None) -> Path:
 
     By `--socket`; else by the configuration's path; else by its key `control`, whatever state the rest is in; else,
     where the folder has no configuration, the only proxy of this user that has a default socket. Sockets that dead
-    proxies left behind do not count. Raises ConfigurationError or OperationError.
+    proxies left behind do not count. Raises ConfigurationError or OperationError (NotRunningError where none runs).
     """
     if socket is not None:
         return socket
     from reviver.config import control_socket
     from reviver.control import paths
-    from reviver.control.client import may_be_alive
+    from reviver.control.client import NotRunningError, may_be_alive
     from reviver.errors import ConfigurationError, OperationError
 
     try:
@@ -80,13 +80,13 @@ def find_socket(config: Path | None, socket: Path | None) -> Path:
             raise OperationError(
                 f"several proxies may be running; name one by --config or --socket: {', '.join(map(str, found))}"
             ) from error
-        raise OperationError("no configuration here and no running proxy; name one by --config or --socket") from error
+        raise NotRunningError("no configuration here and no running proxy; name one by --config or --socket") from error
     for found_path in paths.find(paths.identity_of(path)):
         if may_be_alive(found_path):
             return found_path
     configured = control_socket(path)
     if configured is None:
-        raise OperationError(f"no proxy is running with {path}")
+        raise NotRunningError(f"no proxy is running with {path}")
     return configured
 
 

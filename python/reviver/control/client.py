@@ -16,6 +16,10 @@ PATIENCE = 30.0
 """Seconds without a line after which a proxy counts as hanging. Long work sends progress far more often."""
 
 
+class NotRunningError(OperationError):
+    """There is no proxy to talk to."""
+
+
 class RefusedError(OperationError):
     """The running proxy did not do what was asked."""
 
@@ -48,20 +52,23 @@ def ask(
     path: Path,
     command: protocol.Command,
     *,
+    name: str | None = None,
     on_progress: Callable[[dict[str, Any]], None] | None = None,
     until_down: bool = False,
 ) -> dict[str, Any]:
-    """Sends one command and returns its result.
+    """Sends one command, about `name` where it takes one, and returns its result.
 
     `until_down` also waits for the end of the proxy's process.
-    Raises RefusedError when the proxy refuses, OperationError when none answers.
+    Raises RefusedError when the proxy refuses, NotRunningError when there is none, and OperationError when none
+    answers.
     """
     check_length(path)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(PATIENCE)
             connection.connect(str(path))
-            connection.sendall(protocol.encode(command=command))
+            about = {} if name is None else {"name": name}
+            connection.sendall(protocol.encode(command=command, **about))
             with connection.makefile("rb") as lines:
                 while True:
                     line = lines.readline(protocol.ANSWER_LIMIT)
@@ -79,7 +86,7 @@ def ask(
                     result: dict[str, Any] = message["result"]
                     return result
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise OperationError(f"no proxy is running at {path}") from error
+        raise NotRunningError(f"no proxy is running at {path}") from error
     except PermissionError as error:
         raise OperationError(f"{path}: only its owner and root may talk to this proxy") from error
     except TimeoutError as error:

@@ -1,10 +1,11 @@
 """A configuration that is ready to be run."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reviver.certificates.proofs import Material
 from reviver.compile import FINGERPRINT, Inputs, Plan, compile_plan, gather
 from reviver.config import Loaded
 
@@ -28,12 +29,20 @@ class Compiled:
         targets: list[Any] = [sink["to"] for sink in self.plan["logs"]]
         return [Path(target["file"]["path"]) for target in targets if isinstance(target, dict) and "file" in target]
 
+    def made_with(self, material: Material) -> "Compiled":
+        """The same configuration and the same files, with other certificates obtained or names being proved."""
+        return _compiled(self.loaded, self.inputs, material)
 
-def compile_loaded(loaded: Loaded) -> Compiled:
-    """Reads what the configuration refers to and compiles the plan.
+
+def compile_loaded(loaded: Loaded, material: Material | None = None) -> Compiled:
+    """Reads what the configuration refers to and compiles the plan. `material` is what the control plane adds.
 
     The plan bears the fingerprint that the compiler was made for; an engine of another one refuses it. Raises
     ConfigurationError with every error.
     """
-    inputs = gather(loaded)
+    return _compiled(loaded, gather(loaded), material or Material())
+
+
+def _compiled(loaded: Loaded, inputs: Inputs, material: Material) -> Compiled:
+    inputs = replace(inputs, automatic=material.automatic, internal=material.internal, challenges=material.challenges)
     return Compiled(loaded, inputs, compile_plan(loaded, inputs, fingerprint=FINGERPRINT))

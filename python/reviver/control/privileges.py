@@ -5,7 +5,8 @@ import os
 import pwd
 import resource
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,49 @@ def hand_over(paths: Iterable[Path], to: Identity) -> None:
             raise OperationError(f"cannot give {path} to {to}: {error.strerror}") from error
         finally:
             os.close(descriptor)
+
+
+def give_folder(folder: Path, own: Iterable[str], to: Identity) -> None:
+    """Makes a folder that belongs to the identity, or gives one of root's to it, with the folders `own` in it.
+
+    One that holds other things too, or is not root's alone, is left as it is. Raises OperationError.
+    """
+    try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            # the ones around it are passed through
+            path.mkdir(mode=0o700 if path == folder else 0o755)
+            path.chmod(0o700 if path == folder else 0o755)
+        found = folder.lstat()
+        inside = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise OperationError(f"cannot make {folder} for {to}: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022 or not inside <= set(own):
+        return
+    # nobody but root can have put anything there
+    paths = [Path(parent, name) for parent, folders, files in os.walk(folder) for name in (*folders, *files)]
+    hand_over([*reversed(paths), folder], to)
+
+
+@contextmanager
+def acting_as(to: Identity | None) -> Iterator[None]:
+    """Reads and writes files as the identity would, for a while; before there are other threads."""
+    if to is None:
+        yield
+        return
+    groups, gid, uid = os.getgroups(), os.getegid(), os.geteuid()
+    try:
+        os.initgroups(to.user, to.gid)
+        os.setegid(to.gid)
+        os.seteuid(to.uid)
+    except OSError as error:
+        raise OperationError(f"cannot become {to}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def drop(to: Identity) -> None:

@@ -1,10 +1,10 @@
 """The language of the control socket: one JSON object a line, in both directions.
 
-A request is `{"reviver": 1, "command": NAME}`. The answer is any number of lines `{"reviver": 1, "progress": {...}}`
-and one last line, either `{"reviver": 1, "result": {...}}` or
+A request is `{"reviver": 1, "command": NAME}`; `renew` may also have `"name"`, a text. The answer is any number of
+lines `{"reviver": 1, "progress": {...}}` and one last line, either `{"reviver": 1, "result": {...}}` or
 `{"reviver": 1, "error": SENTENCE, "diagnostics": [{...}, ...]}`; a diagnostic has the fields of
-`reviver.errors.Diagnostic`. The number is the version of this language. Lines are
-bounded, so that neither side can make the other hold much memory.
+`reviver.errors.Diagnostic`. The number is the version of this language. Lines are bounded, so that neither side can
+make the other hold much memory.
 """
 
 import json
@@ -19,9 +19,9 @@ REQUEST_LIMIT = 64 * 1024
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Longest answer line, in bytes."""
 
-COMMANDS = ("ping", "status", "reload", "stop")
+COMMANDS = ("ping", "status", "reload", "stop", "certificates", "renew")
 
-Command = Literal["ping", "status", "reload", "stop"]
+Command = Literal["ping", "status", "reload", "stop", "certificates", "renew"]
 
 
 class ProtocolError(ValueError):
@@ -60,3 +60,11 @@ def command_of(message: Mapping[str, Any]) -> str:
     if command not in COMMANDS:
         raise ProtocolError(f"unknown command {command!r}; there are: {', '.join(COMMANDS)}")
     return str(command)
+
+
+def name_of(message: Mapping[str, Any]) -> str | None:
+    """What a request is about, where it says so. Raises ProtocolError."""
+    name = message.get("name")
+    if name is not None and not isinstance(name, str):
+        raise ProtocolError("the name is not a text")
+    return name

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reviver import __version__
+from reviver.certificates.manager import Manager, Prepared
+from reviver.certificates.wants import certificate_files
 from reviver.control import privileges
 from reviver.control.compiled import Compiled, compile_loaded
 from reviver.control.engine import DataPlane
@@ -49,20 +51,30 @@ class Reloaded:
 class Proxy:
     """Configuration, plan and data plane of one running proxy.
 
-    The order is fixed: construct (compiles and binds), `become` (gives up root), `start`, any number of `reload`,
-    then `drain` and `stop`. Methods may be called from several threads.
+    The order is fixed: construct (binds), `become` (gives up root), `start`, any number of `reload`, `reread` and
+    `serve_material`, then `drain` and `stop`. Methods may be called from several threads.
     """
 
-    def __init__(self, source: Source, compiled: Compiled, inherited: Sequence[tuple[str, int]] = ()) -> None:
+    def __init__(
+        self,
+        source: Source,
+        compiled: Compiled,
+        certificates: Manager,
+        prepared: Prepared,
+        inherited: Sequence[tuple[str, int]] = (),
+    ) -> None:
         """Binds every listener and opens every log. Raises OperationError naming what could not be had."""
         self.source = source
         self.settings = Settings.of(compiled.loaded)
         self.identity: privileges.Identity | None = None
         self.file_limit = 0
+        self.certificates = certificates
+        certificates.adopt(prepared)
         self._compiled = compiled
         self._plane = DataPlane(compiled, inherited)
         self._epoch = 1
         self._reloading = threading.Lock()
+        self._stopping = False
         self._started = _now()
         self._last_reload: dict[str, Any] | None = None
 
@@ -77,6 +89,11 @@ class Proxy:
         own = self._compiled.loaded.path
         return frozenset([*([] if own is None else [Path(own)]), *map(Path, self._compiled.inputs.files)])
 
+    @property
+    def certificate_files(self) -> frozenset[Path]:
+        """Those of certificates, keys and authorities, and the stored ones of automatic certificates."""
+        return certificate_files(self._compiled.loaded) | self.certificates.current.files
+
     def become(self, identity: privileges.Identity, *more: Path) -> None:
         """Gives the log files and `more` to that identity and becomes it, in every thread and for good."""
         logs = [path for path in self._compiled.log_files if path.is_file()]
@@ -85,8 +102,9 @@ class Proxy:
         self.identity = identity
 
     def start(self) -> None:
-        """Serves from here on."""
+        """Serves from here on, and has certificates obtained and renewed."""
         self._plane.start()
+        self.certificates.start(self.serve_material)
 
     def reload(self) -> Reloaded:
         """Loads, compiles and swaps in the configuration as it is now.
@@ -95,11 +113,14 @@ class Proxy:
         """
         with self._reloading:
             self._last_reload = {"at": _now(), "ok": False}
-            compiled = compile_loaded(self.source.load())
+            loaded = self.source.load()
+            prepared = self.certificates.prepare(loaded)
+            compiled = compile_loaded(loaded, prepared.material)
             epoch = self._apply(compiled)
-            settings = Settings.of(compiled.loaded)
+            self.certificates.adopt(prepared)
+            settings = Settings.of(loaded)
             changed = epoch != self._epoch
-            notes = [str(warning) for warning in compiled.loaded.warnings]
+            notes = [str(warning) for warning in (*loaded.warnings, *compiled.inputs.warnings)]
             notes += [
                 f"{key} has changed and takes effect at the next start" for key in self.settings.only_at_start(settings)
             ]
@@ -109,6 +130,32 @@ class Proxy:
             )
             self._last_reload["ok"] = True
             return Reloaded(epoch, changed, notes)
+
+    def reread(self) -> Reloaded:
+        """Reads the files of the running configuration again, not the configuration itself, and swaps them in.
+
+        The notes are warnings that are new. Raises ConfigurationError or OperationError; then the old ones stay.
+        """
+        with self._reloading:
+            before = self._compiled
+            compiled = compile_loaded(before.loaded, self.certificates.current.material)
+            epoch = self._apply(compiled)
+            changed = epoch != self._epoch
+            self._compiled, self._epoch = compiled, epoch
+            new = [warning for warning in compiled.inputs.warnings if warning not in before.inputs.warnings]
+            return Reloaded(epoch, changed, [str(warning) for warning in new])
+
+    def serve_material(self) -> None:
+        """Serves by the certificates that the manager has now, and answers what it has to prove.
+
+        No file is read: one that is being replaced must not keep a name from being proved. Raises OperationError.
+        """
+        with self._reloading:
+            if self._stopping:
+                return
+            compiled = self._compiled.made_with(self.certificates.current.material)
+            self._epoch = self._apply(compiled)
+            self._compiled = compiled
 
     def _apply(self, compiled: Compiled) -> int:
         try:
@@ -145,6 +192,9 @@ class Proxy:
 
     def stop(self) -> None:
         """Ends what is left and flushes the logs. Blocks."""
+        with self._reloading:
+            self._stopping = True
+        self.certificates.stop()
         self._plane.stop()
 
 

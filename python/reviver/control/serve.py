@@ -1,8 +1,8 @@
 """Serving: start-up in the right order, then signals, the control socket and file changes until the end.
 
 The event loop here carries no traffic. It waits for SIGTERM and SIGINT (drain; a second one stops at once, a third
-one kills), SIGHUP
-(reload), SIGUSR1 (reopen logs), commands on the control socket and, when told so, changes of files.
+one kills), SIGHUP (reload), SIGUSR1 (reopen logs), commands on the control socket, changes of certificates and, when
+told so, of the configuration.
 """
 
 import asyncio
@@ -12,13 +12,16 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from reviver import __version__
+from reviver.certificates.manager import Manager
+from reviver.certificates.storage import FOLDERS
 from reviver.control import passwords, paths, privileges, server
 from reviver.control.activation import inherited
+from reviver.control.certificates import Certificates
 from reviver.control.compiled import compile_loaded
 from reviver.control.notify import Notifier
 from reviver.control.proxy import Proxy, Reloaded, Source
@@ -34,9 +37,12 @@ LATER = (
     "difflib",
     "encodings.idna",
     "pydantic.json_schema",
+    "reviver.certificates.facts",
+    "reviver.compile.gathering",
     "traceback",
     "watchfiles",
 )
+OBTAINING = ("encodings.idna", "reviver.certificates.issuer", "stringprep")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -53,11 +59,18 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
     Raises ConfigurationError or OperationError where it could not be started; then nothing is left behind.
     """
     file_limit = privileges.raise_file_limit()
-    compiled = compile_loaded(source.load())
-    for warning in compiled.loaded.warnings:
-        report(str(warning))
-    settings = Settings.of(compiled.loaded)
+    loaded = source.load()
+    settings = Settings.of(loaded)
     identity = privileges.identity(settings.user, settings.group)
+    certificates = Manager(report)
+    if identity is not None:
+        for storage in certificates.storages(loaded):
+            privileges.give_folder(storage.folder, FOLDERS, identity)
+    with privileges.acting_as(identity):
+        prepared = certificates.prepare(loaded)
+    compiled = compile_loaded(loaded, prepared.material)
+    for warning in (*loaded.warnings, *compiled.inputs.warnings):
+        report(str(warning))
     path = settings.socket or paths.choose(source.identity, shared=identity is not None)
     sockets, unusable = inherited()
     notifier = Notifier()
@@ -70,7 +83,8 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
     # threads inherit this, so that signals always come to the event loop's thread.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        proxy = Proxy(source, compiled, [(item.address, item.descriptor) for item in sockets])
+        bindings = [(item.address, item.descriptor) for item in sockets]
+        proxy = Proxy(source, compiled, certificates, prepared, bindings)
         proxy.file_limit = file_limit
         bound = {address for listener in compiled.plan["listeners"] for address in listener["bind"]}
         for item in sockets:
@@ -80,8 +94,11 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
         gc.freeze()
         gc.enable()
         if identity is not None:
-            _load_what_comes_later()
+            _load_what_comes_later((*LATER, *(OBTAINING if prepared.workers else ())))
             proxy.become(identity, path, *([path.parent] if own_folder else []))
+            for file in sorted(proxy.certificate_files):
+                if file.exists() and not os.access(file, os.R_OK, effective_ids=True):
+                    report(f"{file} cannot be read as {identity}: reloads will fail until it can")
         return asyncio.run(_Service(proxy, path, notifier, watch=watch, on_ready=on_ready).run(listener))
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -90,12 +107,12 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
         notifier.close()
 
 
-def _load_what_comes_later() -> None:
+def _load_what_comes_later(names: Iterable[str]) -> None:
     """Imports what libraries import only when it is used.
 
     The user that the proxy becomes need not be able to read the folders that Python was installed in.
     """
-    for name in LATER:
+    for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     passwords.load()
@@ -111,7 +128,8 @@ class _Service:
         self._path = path
         self._notifier = notifier
         self._watch = watch
-        self._seen = signature(proxy.files) if watch else {}
+        self._seen = signature(self._watched()) if watch else {}
+        self._certificates = Certificates(proxy, report)
         self._on_ready = on_ready
         self._ending = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -132,7 +150,14 @@ class _Service:
             loop.add_signal_handler(number, handler)
         control = server.ControlServer(
             listener,
-            {"ping": self._ping, "status": self._status, "reload": self._reload_asked, "stop": self._stop_asked},
+            {
+                "ping": self._ping,
+                "status": self._status,
+                "reload": self._reload_asked,
+                "stop": self._stop_asked,
+                "certificates": self._certificates.shown,
+                "renew": self._certificates.renewed,
+            },
         )
         self._proxy.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -141,6 +166,7 @@ class _Service:
         self._spawn(self._print_warnings())
         if self._notifier.watchdog is not None:
             self._spawn(self._feed(self._notifier.watchdog / 2))
+        self._spawn(self._certificates.follow(self._ending))
         if self._watch:
             self._spawn(self._follow_files())
         if self._on_ready is not None:
@@ -187,7 +213,7 @@ class _Service:
         self._complete = complete
         self._down.set()
 
-    async def _stop_asked(self, progress: server.Progress) -> dict[str, Any]:
+    async def _stop_asked(self, _: str | None, progress: server.Progress) -> dict[str, Any]:
         self._ending.set()
         waited = 0.0
         while not self._down.is_set():
@@ -210,7 +236,7 @@ class _Service:
             finally:
                 self._notifier.ready(self._sentence())
 
-    async def _reload_asked(self, _: server.Progress) -> dict[str, Any]:
+    async def _reload_asked(self, _: str | None, __: server.Progress) -> dict[str, Any]:
         try:
             done = await self._reload()
         except ReviverError as error:
@@ -227,15 +253,19 @@ class _Service:
             _report_failure(error)
 
     async def _follow_files(self) -> None:
-        async for _ in changes(lambda: self._proxy.files, self._seen, self._ending):
+        async for _ in changes(self._watched, self._seen, self._ending):
             await self._reload_reported("files have changed")
+
+    def _watched(self) -> frozenset[Path]:
+        """The files that `--watch` is about; certificates are always followed."""
+        return self._proxy.files - self._proxy.certificate_files
 
     # ---- the rest
 
-    async def _ping(self, _: server.Progress) -> dict[str, Any]:
+    async def _ping(self, _: str | None, __: server.Progress) -> dict[str, Any]:
         return {"version": __version__}
 
-    async def _status(self, _: server.Progress) -> dict[str, Any]:
+    async def _status(self, _: str | None, __: server.Progress) -> dict[str, Any]:
         return {**self._proxy.status(), "control": str(self._path), "draining": self._ending.is_set()}
 
     def _reopen_logs(self) -> None:

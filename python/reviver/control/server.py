@@ -20,7 +20,8 @@ LAST_ANSWERS = 2.0
 """Seconds that answers may still take when the proxy ends."""
 
 Progress = Callable[[dict[str, Any]], Awaitable[None]]
-Handler = Callable[[Progress], Awaitable[dict[str, Any]]]
+Handler = Callable[[str | None, Progress], Awaitable[dict[str, Any]]]
+"""Gets what the request is about, where it says so."""
 
 
 def bind(path: Path, *, own_folder: bool = False) -> socket.socket:
@@ -115,8 +116,9 @@ class ControlServer:
             if not _may_command(writer):
                 await refuse("only the proxy's own user and root may command it")
                 return
-            command = protocol.command_of(protocol.decode(line))
-            await send(result=await self._handlers[command](progress))
+            message = protocol.decode(line)
+            handler = self._handlers[protocol.command_of(message)]
+            await send(result=await handler(protocol.name_of(message), progress))
         except protocol.ProtocolError as error:
             await refuse(str(error))
         except TimeoutError:

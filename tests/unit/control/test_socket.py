@@ -16,21 +16,21 @@ from reviver.control import client, privileges, protocol, server
 from reviver.errors import ConfigurationError, Diagnostic, OperationError
 
 
-async def _pong(progress: server.Progress) -> dict[str, Any]:
+async def _pong(_: str | None, progress: server.Progress) -> dict[str, Any]:
     return {"version": "x"}
 
 
-async def _slow_stop(progress: server.Progress) -> dict[str, Any]:
+async def _slow_stop(_: str | None, progress: server.Progress) -> dict[str, Any]:
     await progress({"seconds": 0, "connections": 2})
     await progress({"seconds": 1, "connections": 1})
     return {"complete": True}
 
 
-async def _bad_reload(progress: server.Progress) -> dict[str, Any]:
+async def _bad_reload(_: str | None, progress: server.Progress) -> dict[str, Any]:
     raise ConfigurationError([Diagnostic("r.yaml", 3, 5, "workers", "must be a number", "write 2")])
 
 
-async def _failing_status(progress: server.Progress) -> dict[str, Any]:
+async def _failing_status(_: str | None, progress: server.Progress) -> dict[str, Any]:
     raise OperationError("the engine does not answer")
 
 

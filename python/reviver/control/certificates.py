@@ -1,0 +1,78 @@
+"""The event loop's side of certificates: taking over changed files, and what commands ask."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from reviver.certificates.rows import rows
+from reviver.control.proxy import Proxy
+from reviver.control.server import Progress
+from reviver.control.watch import Together, changes, signature
+from reviver.errors import ConfigurationError, OperationError, ReviverError
+
+PROGRESS_EVERY = 1.0
+
+
+class Certificates:
+    """Of one running proxy."""
+
+    def __init__(self, proxy: Proxy, report: Callable[[str], None]) -> None:
+        self._proxy = proxy
+        self._report = report
+        self._seen = signature(proxy.certificate_files)
+
+    # ---- files
+
+    async def follow(self, ending: asyncio.Event) -> None:
+        """Takes over certificates, keys and authorities whenever their files change.
+
+        Connections that are open keep the certificate that they were opened with.
+        """
+
+        def files() -> frozenset[Any]:
+            return self._proxy.certificate_files
+
+        together = Together(self._take, self._refused)
+        async for _ in changes(files, self._seen, ending):
+            await together.changed(files, ending)
+
+    async def _take(self) -> Exception | None:
+        # a certificate of the storage that another proxy has renewed
+        self._proxy.certificates.look()
+        try:
+            done = await asyncio.to_thread(self._proxy.reread)
+        except ReviverError as error:
+            return error
+        for note in done.notes:
+            self._report(note)
+        if done.changed:
+            self._report(f"certificates have changed and are taken over: epoch {done.epoch}")
+        return None
+
+    def _refused(self, error: Exception) -> None:
+        reasons = list(map(str, error.diagnostics)) if isinstance(error, ConfigurationError) else [str(error)]
+        for reason in reasons:
+            self._report(reason)
+        self._report("certificates have changed and cannot be used; the old ones stay")
+
+    # ---- commands
+
+    async def shown(self, _: str | None, __: Progress) -> dict[str, Any]:
+        """Every certificate of the configuration in force, and how those fare that are kept here."""
+        return {"certificates": await asyncio.to_thread(self._rows)}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return rows(self._proxy.compiled.plan, self._proxy.certificates.current, datetime.now(UTC))
+
+    async def renewed(self, name: str | None, progress: Progress) -> dict[str, Any]:
+        """Obtains automatic certificates anew, and answers when that is done."""
+        wishes = [asyncio.wrap_future(wish) for wish in self._proxy.certificates.renew(name)]
+        waited = 0.0
+        while (await asyncio.wait(wishes, timeout=PROGRESS_EVERY))[1]:
+            waited += PROGRESS_EVERY
+            await progress({"seconds": waited})
+        failures = [str(error) for wish in wishes if (error := wish.exception()) is not None]
+        if failures:
+            raise OperationError("; ".join(failures))
+        return {"renewed": [wish.result() for wish in wishes]}
