@@ -5,11 +5,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use reviver_flow::{Answer, Flow, Page, Slug};
-use reviver_http::{Framing, H1Sink, RequestHead, Version, socks, write_status_line};
+use reviver_http::{FieldSink, Framing, H1Sink, Method, RequestHead, Version, socks, write_status_line};
 
 use crate::connection::{Connection, head_limits};
 use crate::driver::{ClientProtocol, Then};
 use crate::exchange::write_all;
+use crate::http2::{HeaderSink, head_size, respond};
 use crate::pump::Pump;
 use crate::work::Work;
 
@@ -45,6 +46,11 @@ pub async fn write(
         Answer::Error(reason) => !spoils_framing(reason.slug, detail),
         _ => true,
     };
+    if connection.stream.is_http2() {
+        // What is left of the request is given up with its stream.
+        let page = flow.page(answer, Some(head));
+        return deliver_http2(connection, &page, Some(head.method)).await;
+    }
     // A body that waits for `100 Continue` may or may not come: the connection cannot go on.
     let body_stays = unread != Framing::None && (head.expect_continue || !small(unread));
     let keep = head.keep_alive && framing_known && !body_stays && connection.may_keep_alive();
@@ -61,7 +67,40 @@ pub async fn write(
 
 /// Answers a request whose head could not be taken; the connection ends.
 pub async fn write_refusal(connection: &mut Connection, work: &mut Work, flow: &Flow<'_>, answer: Answer) -> Written {
-    deliver(connection, work, &flow.page(answer, None), false, false).await
+    let page = flow.page(answer, None);
+    if connection.stream.is_http2() {
+        return deliver_http2(connection, &page, None).await;
+    }
+    deliver(connection, work, &page, false, false).await
+}
+
+/// Writes an answer as the whole of a stream.
+async fn deliver_http2(connection: &mut Connection, page: &Page<'_>, method: Option<Method>) -> Written {
+    let mut sink = HeaderSink::default();
+    let mut date = Vec::new();
+    connection.core.write_date(Instant::now(), &mut date);
+    sink.field(b"date", &date);
+    page.write_fields(&mut sink);
+    write_length(page, &mut sink);
+    let bodied = Flow::page_has_body(page.status, method) && !page.body.is_empty();
+    let response = respond(page.status, sink.fields);
+    let mut bytes = head_size(&response);
+    connection.answering = true;
+    let mut delivered = connection.stream.http2().is_some_and(|s| s.respond(response, !bodied).is_ok());
+    if bodied && delivered {
+        bytes += page.body.len() as u64;
+        delivered = write_all(connection, &page.body).await && connection.stream.finish(None).is_ok();
+    }
+    let body = if bodied { page.body.len() as u64 } else { 0 };
+    Written { bytes, body, delivered, then: Then::KeepAlive }
+}
+
+/// A 204 has no length; a HEAD tells the one that GET would have (RFC 9110, section 8.6).
+fn write_length(page: &Page<'_>, sink: &mut impl FieldSink) {
+    let own_length = page.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    if page.status >= 200 && page.status != 204 && page.status != 304 && !own_length {
+        sink.field(b"Content-Length", itoa::Buffer::new().format(page.body.len()).as_bytes());
+    }
 }
 
 /// Writes an answer whole; `headed` says that it answers the head that stands in `work`.
@@ -100,19 +139,14 @@ fn small(framing: Framing) -> bool {
 
 /// Appends the whole answer; gives the length of its body.
 fn render(out: &mut Vec<u8>, connection: &Connection, page: &Page<'_>, head: Option<&RequestHead>, keep: bool) -> u64 {
-    let bodied = Flow::page_has_body(page.status, head);
+    let bodied = Flow::page_has_body(page.status, head.map(|h| h.method));
     write_status_line(out, page.status, page.reason.as_bytes());
     out.extend_from_slice(b"Date: ");
     connection.core.write_date(Instant::now(), out);
     out.extend_from_slice(b"\r\n");
     let sink = &mut H1Sink(out);
     page.write_fields(sink);
-    // A 204 has no length; a HEAD tells the one that GET would have (RFC 9110, section 8.6).
-    let own_length = page.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    if page.status >= 200 && page.status != 204 && page.status != 304 && !own_length {
-        use reviver_http::FieldSink as _;
-        sink.field(b"Content-Length", itoa::Buffer::new().format(page.body.len()).as_bytes());
-    }
+    write_length(page, sink);
     let version = head.map_or(Version::Http11, |h| h.version);
     match (version, keep) {
         (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),

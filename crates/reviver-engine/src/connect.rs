@@ -8,13 +8,18 @@ use std::time::{Duration, Instant};
 
 use reviver_flow::{Flow, Sent, Slug, Target};
 use reviver_http::RequestHead;
-use reviver_plan::Access;
+use reviver_http::proxy_protocol::{ProxyVersion, write_proxy_header};
+use reviver_plan::{Access, ProxyProtocol, UpstreamProtocol};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::connection::Connection;
 use crate::core::CoreSnapshot;
 use crate::exchange::Trouble;
+use crate::http2::Established;
 use crate::stream::Stream;
-use crate::upstream::{self, Upstream};
+use crate::tls;
+use crate::upstream::{self, IdlePool, Upstream};
 use crate::work::Work;
 
 /// Takes a kept connection or opens one, within the connect timeout, while the client is watched.
@@ -41,7 +46,15 @@ pub async fn connect(
             Some(core.upstreams.destination(key, max, keep))
         }
     };
+    let pool = match target {
+        Target::Server { pool, .. } => Some(pool),
+        Target::Destination => None,
+    };
+    let websocket = flow.offers_websocket(&work.request);
     if let Some(home) = home.as_ref().filter(|_| !fresh) {
+        if !websocket && let Some(shared) = home.http2.take() {
+            return Ok(Upstream::over_http2(shared, true));
+        }
         while let Some(kept) = home.take() {
             // The policy of now holds for connections of before.
             if target != Target::Destination || allowed(snapshot, kept.address.ip()).is_ok() {
@@ -58,8 +71,48 @@ pub async fn connect(
     connection.wait_until(now, deadline);
     let host = String::from_utf8_lossy(work.request.host()).into_owned();
     let port = work.request.port.unwrap_or(80);
-    let mut opening = std::pin::pin!(open(snapshot, target, host, port));
-    let (stream, address) = poll_fn(|cx| {
+    let addresses = [source_of(connection, flow), connection.local()];
+    let opening = async {
+        let Some(home) = &home else {
+            let (stream, address) = open(snapshot, target, &host, port).await?;
+            return Ok(Upstream::over_http1(Stream::Tcp(stream), address, None));
+        };
+        // Flows that come while a shared connection is being opened find room on it.
+        let expected = pool.and_then(|p| snapshot.snapshot.pool(p)).is_some_and(|p| match p.protocol {
+            UpstreamProtocol::Http2 => true,
+            UpstreamProtocol::Auto => p.tls.is_some() && home.http2.is_expected(),
+            UpstreamProtocol::Http1 => false,
+        });
+        let right = loop {
+            match expected {
+                false => break None,
+                true => match home.http2.opening().await {
+                    Some(right) => break Some(right),
+                    None => match home.http2.take() {
+                        Some(shared) => return Ok(Upstream::over_http2(shared, false)),
+                        None => continue,
+                    },
+                },
+            }
+        };
+        let (stream, address) = open(snapshot, target, &host, port).await?;
+        let opened = establish(snapshot, pool, target, home, stream, address, addresses).await;
+        drop(right);
+        opened
+    };
+    let opening = async {
+        let kept = home.as_ref().filter(|_| websocket && !fresh).and_then(|home| home.http2.take());
+        let mut upstream = match kept {
+            Some(shared) => Upstream::over_http2(shared, true),
+            None => opening.await?,
+        };
+        if let Some(shared) = &upstream.http2 {
+            upstream.websocket = websocket && shared.takes_websockets().await;
+        }
+        Ok(upstream)
+    };
+    let mut opening = std::pin::pin!(opening);
+    poll_fn(|cx| {
         if let Poll::Ready(result) = opening.as_mut().poll(cx) {
             return Poll::Ready(result.map_err(failed));
         }
@@ -73,16 +126,70 @@ pub async fn connect(
         }
         Poll::Pending
     })
-    .await?;
-    Ok(Upstream { stream: Stream::Tcp(stream), address, reused: false, home })
+    .await
+}
+
+/// On whose behalf a connection is made, as a PROXY header tells it.
+fn source_of(connection: &Connection, flow: &Flow<'_>) -> SocketAddr {
+    let (peer, believed) = (connection.peer(), flow.record.client);
+    // A trusted proxy told the address, and no port.
+    if peer.ip() == believed { peer } else { SocketAddr::new(believed, 0) }
+}
+
+/// What stands before the first request on a new connection: a PROXY header, the TLS handshake, HTTP/2's beginning.
+async fn establish(
+    snapshot: &CoreSnapshot,
+    pool: Option<u32>,
+    target: Target,
+    home: &Rc<IdlePool>,
+    mut stream: TcpStream,
+    address: SocketAddr,
+    [source, local]: [SocketAddr; 2],
+) -> Result<Upstream, Slug> {
+    let plain = |stream| Ok(Upstream::over_http1(stream, address, Some(Rc::clone(home))));
+    let Some((index, pool)) = pool.and_then(|p| Some((p as usize, snapshot.snapshot.pool(p)?))) else {
+        return plain(Stream::Tcp(stream));
+    };
+    if let Some(version) = pool.proxy_protocol {
+        let version = match version {
+            ProxyProtocol::V1 => ProxyVersion::V1,
+            ProxyProtocol::V2 => ProxyVersion::V2,
+        };
+        let mut header = Vec::new();
+        write_proxy_header(version, source, local, &mut header);
+        stream.write_all(&header).await.map_err(|_| Slug::ConnectionTerminated)?;
+    }
+    let (stream, http2) = match snapshot.tls.pools.get(index).and_then(Option::as_ref) {
+        None => (Stream::Tcp(stream), pool.protocol == UpstreamProtocol::Http2),
+        Some(context) => {
+            let Target::Server { pool, server } = target else { return Err(Slug::InternalError) };
+            let name = snapshot.snapshot.server(pool, server).map_or("", |s| s.address.as_str());
+            let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+            let (stream, http2) = tls::connect(context, host, stream).await?;
+            (Stream::Tls(stream), http2)
+        }
+    };
+    match (http2, pool.protocol) {
+        (true, _) => {
+            let shared = Established::begin(stream, address).await?;
+            home.http2.add(shared.clone());
+            Ok(Upstream::over_http2(shared, false))
+        }
+        // It was asked for HTTP/2 and nothing else.
+        (false, UpstreamProtocol::Http2) => Err(Slug::TlsError),
+        (false, _) => {
+            home.http2.not_spoken();
+            plain(stream)
+        }
+    }
 }
 
 async fn open(
     snapshot: &CoreSnapshot,
     target: Target,
-    host: String,
+    host: &str,
     port: u16,
-) -> Result<(tokio::net::TcpStream, SocketAddr), Slug> {
+) -> Result<(TcpStream, SocketAddr), Slug> {
     let resolver = &snapshot.resolver;
     if let Target::Server { pool, server } = target {
         let slot = snapshot.servers.get(pool as usize).and_then(|p| p.get(server as usize));
@@ -96,7 +203,7 @@ async fn open(
     }
     // What counts is the address that is connected to, whatever name led there.
     let mut refusal = Slug::DnsError;
-    let mut addresses = resolver.lookup(&host, port).await?;
+    let mut addresses = resolver.lookup(host, port).await?;
     addresses.retain(|a| match allowed(snapshot, a.ip()) {
         Ok(()) => true,
         Err(slug) => {

@@ -9,12 +9,14 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use reviver_flow::Slug;
+use reviver_flow::{ClientTls, Slug};
 use reviver_http::{HeadLimits, HeadScan, ParseError, Version, decode_request};
-use reviver_plan::{Limits, Role, Timeouts};
+use reviver_plan::{Limits, Listener, Role};
 
 use crate::core::{Core, CoreSnapshot};
 use crate::driver::{self, ClientProtocol, Refusal};
+use crate::greeting::{self, Greeted};
+use crate::http2;
 use crate::listener::ListenerState;
 use crate::socks;
 use crate::stream::Stream;
@@ -49,6 +51,10 @@ pub struct Connection {
     pub interim_ok: bool,
     /// Something of the answer to the present request may have been written.
     pub answering: bool,
+    /// It is a connection of its own, and no stream of one.
+    counted: bool,
+    /// None: not encrypted.
+    pub tls: Option<Rc<ClientTls>>,
 }
 
 /// What follows when no request is being carried.
@@ -57,12 +63,15 @@ enum Next {
     Close,
     /// The client may still be sending: it is read on for a while.
     Drain,
+    /// The client speaks HTTP/2, and has sent these bytes of it.
+    Http2(Vec<u8>),
 }
 
 /// What came instead of a request head, or with it.
 enum Head {
     Ready,
     Socks,
+    Http2,
     Idle,
     Closed,
     /// The client sent only a part and left.
@@ -75,10 +84,7 @@ impl Connection {
     pub fn new(core: Rc<Core>, listener: Rc<ListenerState>, stream: Stream, peer: SocketAddr) -> Self {
         core.live.set(core.live.get() + 1);
         let timer = core.timers.timer();
-        let peer_ip = match peer.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
+        let peer_ip = mapped(peer.ip());
         Self {
             core,
             listener,
@@ -90,12 +96,44 @@ impl Connection {
             half_closed: false,
             answering: false,
             interim_ok: false,
+            counted: true,
+            tls: None,
         }
+    }
+
+    /// The same client for one stream of its connection.
+    pub fn for_stream(&self) -> Self {
+        self.core.live.set(self.core.live.get() + 1);
+        Self {
+            core: Rc::clone(&self.core),
+            listener: Rc::clone(&self.listener),
+            stream: Stream::Taken,
+            peer_ip: self.peer_ip,
+            peer_port: self.peer_port,
+            timer: self.core.timers.timer(),
+            requests: 0,
+            half_closed: false,
+            answering: false,
+            interim_ok: false,
+            counted: false,
+            tls: self.tls.clone(),
+        }
+    }
+
+    /// Takes another address for the client's own, as a trusted proxy has said.
+    pub fn set_peer(&mut self, peer: SocketAddr) {
+        self.peer_ip = mapped(peer.ip());
+        self.peer_port = peer.port();
     }
 
     /// Where the connection comes from.
     pub fn peer(&self) -> SocketAddr {
         SocketAddr::new(self.peer_ip.to_canonical(), self.peer_port)
+    }
+
+    /// Where the client connected to; for a stream of a connection, as far as the listener knows.
+    pub fn local(&self) -> SocketAddr {
+        self.stream.local().unwrap_or(self.listener.address)
     }
 
     /// The plan in force and the listener's index in it; none once the listener was removed.
@@ -107,6 +145,9 @@ impl Connection {
     /// requests are kept. A client that only ended its writing side still gets its answer: see
     /// [`Self::poll_half_closed`].
     pub fn poll_gone(&mut self, cx: &mut Context<'_>, work: &mut Work) -> Poll<()> {
+        if let Some(stream) = self.stream.http2() {
+            return stream.poll_reset(cx);
+        }
         while !self.half_closed {
             // A client that has sent more ahead than is kept shows its end by a reset only.
             let full = work.client_in.is_full();
@@ -133,7 +174,7 @@ impl Connection {
         let waited = work.ended.is_some_and(|since| since.elapsed() >= PROBE_EVERY);
         if waited && !self.answering && work.request.version == Version::Http11 && self.interim_ok {
             work.ended = None;
-            match self.stream.poll_write(cx, CONTINUE) {
+            match self.stream.poll_write(cx, CONTINUE, false) {
                 Poll::Ready(Ok(count)) => work.interim += count as u64,
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {}
@@ -169,7 +210,16 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.core.live.set(self.core.live.get() - 1);
-        self.listener.open.fetch_sub(1, Ordering::Relaxed);
+        if self.counted {
+            self.listener.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
     }
 }
 
@@ -179,6 +229,13 @@ impl Drop for Connection {
 pub fn serve(mut connection: Connection) -> impl Future<Output = ()> {
     async move {
         // The state of a request is boxed: it takes no memory while the connection is idle.
+        if greeting::is_due(&connection) {
+            match Box::pin(greeting::greet(&mut connection)).await {
+                Greeted::Http1 => {}
+                Greeted::Http2 => return Box::pin(http2::serve(&mut connection, Vec::new())).await,
+                Greeted::Over => return,
+            }
+        }
         while begin_wait(&connection)
             && std::future::poll_fn(|cx| poll_request(&mut connection, cx)).await
             && Box::pin(serve_busy(&mut connection)).await
@@ -197,6 +254,13 @@ async fn serve_busy(connection: &mut Connection) -> bool {
     let idle = match next {
         Some(Next::Idle) => true,
         Some(Next::Close) => false,
+        Some(Next::Http2(before)) => {
+            if let Some(work) = work.recycled() {
+                core.works.give(work);
+            }
+            http2::serve(connection, before).await;
+            return false;
+        }
         Some(Next::Drain) => {
             drain(connection, &mut work).await;
             false
@@ -214,7 +278,7 @@ async fn serve_busy(connection: &mut Connection) -> bool {
 }
 
 /// Runs a future to its end or to its panic: a panic in one flow must not end another.
-async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+pub async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     std::future::poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
@@ -252,7 +316,7 @@ async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
         let Some(listener) = snapshot.snapshot.listener(index) else { return Next::Close };
         let role = listener.role;
         let mut started = None;
-        let head = read_head(connection, work, role, &listener.limits, &listener.timeouts, &mut started).await;
+        let head = read_head(connection, work, role, listener, &mut started).await;
         let started = started.unwrap_or_else(Instant::now);
         let complete = if head.1 { Instant::now() } else { started };
         let times = driver::HeadTimes { started, complete };
@@ -265,6 +329,11 @@ async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
                     true => Next::Drain,
                     false => Next::Close,
                 };
+            }
+            Head::Http2 => {
+                let before = work.client_in.bytes().to_vec();
+                work.client_in.clear();
+                return Next::Http2(before);
             }
             Head::Idle => return Next::Idle,
             Head::Closed => return Next::Close,
@@ -303,11 +372,11 @@ async fn read_head(
     connection: &mut Connection,
     work: &mut Work,
     role: Role,
-    limits: &Limits,
-    timeouts: &Timeouts,
+    listener: &Listener,
     started: &mut Option<Instant>,
 ) -> (Head, bool) {
-    let limits = head_limits(limits);
+    let (limits, timeouts) = (head_limits(&listener.limits), &listener.timeouts);
+    let knows_http2 = listener.http2 && connection.tls.is_none();
     let mut scan = HeadScan::new(limits);
     let fresh = connection.requests == 0;
     let mut waiting = false;
@@ -320,6 +389,10 @@ async fn read_head(
         loop {
             if fresh && role == Role::Forward && work.client_in.bytes().first() == Some(&socks::VERSION) {
                 return Poll::Ready(Head::Socks);
+            }
+            // RFC 9113, section 3.3: with prior knowledge; over TLS the version is agreed on by ALPN.
+            if fresh && knows_http2 && work.client_in.bytes().starts_with(&http2::PREFACE[..16]) {
+                return Poll::Ready(Head::Http2);
             }
             match scan.scan(work.client_in.bytes()) {
                 Ok(Some(length)) => {
@@ -388,7 +461,7 @@ fn refusal(slug: Slug, work: &Work) -> Refusal {
 }
 
 /// Ends the writing side and reads on, so that no reset destroys the answer on its way.
-async fn drain(connection: &mut Connection, work: &mut Work) {
+pub async fn drain(connection: &mut Connection, work: &mut Work) {
     work.client_in.clear();
     let mut left = DRAIN_BYTES;
     connection.timer.set(Instant::now(), DRAIN_TIME);

@@ -20,6 +20,7 @@ use crate::metrics::{CoreMetrics, MetricMap};
 use crate::resolve::Resolver;
 use crate::stream::Pipe;
 use crate::timers::Timers;
+use crate::tls::Contexts;
 use crate::upstream::{IdlePool, Upstreams};
 use crate::work::Work;
 
@@ -30,9 +31,17 @@ pub struct Shared {
     pub panics: AtomicUsize,
 }
 
+/// A plan with all that was built from it beside the running one.
+#[derive(Clone)]
+pub struct Prepared {
+    pub snapshot: Arc<Snapshot>,
+    pub tls: Arc<Contexts>,
+}
+
 /// A plan in force on one core.
 pub struct CoreSnapshot {
     pub snapshot: Arc<Snapshot>,
+    pub tls: Arc<Contexts>,
     /// Kept connections by pool and server.
     pub servers: Vec<Vec<ServerSlot>>,
     pub resolver: Rc<Resolver>,
@@ -76,12 +85,12 @@ impl Core {
         metrics: CoreMetrics,
         host: Host,
         shared: Arc<Shared>,
-        snapshot: Arc<Snapshot>,
+        prepared: Prepared,
     ) -> Rc<Self> {
         let now = Instant::now();
         let upstreams = Upstreams::default();
-        let resolver = Rc::new(Resolver::new(&snapshot.plan.resolver));
-        let current = RefCell::new(Rc::new(CoreSnapshot::new(snapshot, &upstreams, resolver, &metrics)));
+        let resolver = Rc::new(Resolver::new(&prepared.snapshot.plan.resolver));
+        let current = RefCell::new(Rc::new(CoreSnapshot::new(prepared, &upstreams, resolver, &metrics)));
         Rc::new(Self {
             timers: Timers::new(now),
             upstreams,
@@ -108,8 +117,9 @@ impl Core {
     }
 
     /// Puts another plan in force; flows that have begun keep theirs.
-    pub fn apply(&self, snapshot: Arc<Snapshot>) {
+    pub fn apply(&self, prepared: Prepared) {
         let old = self.current();
+        let snapshot = &prepared.snapshot;
         let resolver = if old.snapshot.plan.resolver == snapshot.plan.resolver {
             Rc::clone(&old.resolver)
         } else {
@@ -118,8 +128,8 @@ impl Core {
         if old.snapshot.plan.forward != snapshot.plan.forward {
             self.upstreams.forget_destinations();
         }
-        self.listeners.renumber(&snapshot);
-        *self.current.borrow_mut() = Rc::new(CoreSnapshot::new(snapshot, &self.upstreams, resolver, &self.metrics));
+        self.listeners.renumber(snapshot);
+        *self.current.borrow_mut() = Rc::new(CoreSnapshot::new(prepared, &self.upstreams, resolver, &self.metrics));
     }
 
     pub fn is_draining(&self) -> bool {
@@ -184,7 +194,8 @@ impl Core {
 }
 
 impl CoreSnapshot {
-    fn new(snapshot: Arc<Snapshot>, upstreams: &Upstreams, resolver: Rc<Resolver>, metrics: &CoreMetrics) -> Self {
+    fn new(prepared: Prepared, upstreams: &Upstreams, resolver: Rc<Resolver>, metrics: &CoreMetrics) -> Self {
+        let Prepared { snapshot, tls } = prepared;
         let servers = snapshot.plan.reverse.iter().flat_map(|r| &r.pools).map(|pool| {
             let slot = |server: &reviver_plan::Server| ServerSlot {
                 address: server.address.parse().ok(),
@@ -200,7 +211,7 @@ impl CoreSnapshot {
             .filter(|l| l.role == reviver_plan::Role::Forward)
             .flat_map(|l| l.bind.iter().map(SocketAddr::port))
             .collect();
-        Self { metrics: metrics.map(&snapshot.plan), snapshot, servers, resolver, own_ports }
+        Self { metrics: metrics.map(&snapshot.plan), snapshot, tls, servers, resolver, own_ports }
     }
 }
 

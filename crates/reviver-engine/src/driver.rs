@@ -29,6 +29,7 @@ const PASSWORD_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientProtocol {
     Http1,
+    Http2,
     Socks5,
 }
 
@@ -100,7 +101,7 @@ fn client_of(connection: &Connection, snapshot: &CoreSnapshot, head: Option<&Req
         ),
         _ => peer.ip(),
     };
-    Client { peer, address }
+    Client { peer, address, tls: connection.tls.clone() }
 }
 
 /// Carries one request whose head stands in `work`.
@@ -116,6 +117,7 @@ pub async fn run(
     let core = Rc::clone(&connection.core);
     let started = times.started;
     let client = client_of(connection, snapshot, Some(&work.request));
+    let address = client.address;
     let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, core.unix_ms_at(started));
     if protocol == ClientProtocol::Socks5 {
         flow = flow.authenticated();
@@ -134,7 +136,7 @@ pub async fn run(
     loop {
         command = match command {
             Command::Authenticate => {
-                let outcome = authenticate(connection, snapshot, work, client.address, &mut carried).await;
+                let outcome = authenticate(connection, snapshot, work, address, &mut carried).await;
                 flow.step(outcome, Instant::now())
             }
             Command::Answer(answer) => {
@@ -183,10 +185,12 @@ pub async fn run(
                         }
                         Err(trouble) => Err(trouble),
                     },
-                    _ => {
-                        let exchange = Exchange::begin(connection, work, &flow, snapshot, listener);
-                        carried.exchange.insert(exchange).await_response(connection, work, upstream, now).await
-                    }
+                    _ => match Exchange::begin(connection, work, &flow, snapshot, listener, upstream) {
+                        Ok(begun) => {
+                            carried.exchange.insert(begun).await_response(connection, work, upstream, now).await
+                        }
+                        Err(trouble) => Err(trouble),
+                    },
                 };
                 now = Instant::now();
                 match outcome {
@@ -279,6 +283,10 @@ fn keeps_alive(connection: &Connection, snapshot: &CoreSnapshot, listener: u16) 
 }
 
 impl Connection {
+    pub fn protocol(&self) -> ClientProtocol {
+        if self.stream.is_http2() { ClientProtocol::Http2 } else { ClientProtocol::Http1 }
+    }
+
     /// Whether an answer that the proxy makes may leave the connection open.
     pub fn may_keep_alive(&self) -> bool {
         match self.snapshot() {
@@ -420,21 +428,24 @@ pub async fn refuse(
         flow.record.response_body = outcome.body;
         flow.step(Event::Answered { delivered: outcome.delivered }, Instant::now());
     }
-    record(connection, snapshot, entry(snapshot, &flow, detail, None, None, ClientProtocol::Http1)).await;
+    let protocol = connection.protocol();
+    record(connection, snapshot, entry(snapshot, &flow, detail, None, None, protocol)).await;
 }
 
-/// Records a SOCKS client that was refused before it named a destination.
-pub async fn record_socks_refusal(
-    connection: &mut Connection,
-    snapshot: &Rc<CoreSnapshot>,
+/// Records a client that was turned away before it had made a request.
+pub async fn record_refusal(
+    connection: &Connection,
+    snapshot: &CoreSnapshot,
     listener: u16,
     started: Instant,
     slug: Slug,
+    detail: &str,
+    protocol: ClientProtocol,
 ) {
     let mut flow = headless(connection, snapshot, listener, started);
     flow.step(Event::ClientFailed(slug), Instant::now());
     flow.step(Event::Answered { delivered: true }, Instant::now());
-    record(connection, snapshot, entry(snapshot, &flow, "", None, None, ClientProtocol::Socks5)).await;
+    record(connection, snapshot, entry(snapshot, &flow, detail, None, None, protocol)).await;
 }
 
 /// Records a client that left in the middle of a head.

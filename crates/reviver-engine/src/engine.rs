@@ -14,10 +14,11 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::auth::PasswordCheck;
-use crate::core::{Core, Shared};
+use crate::core::{Core, Prepared, Shared};
 use crate::listener::{self, Bound, Listeners};
 use crate::log::{CoreLog, LogHub, SinkStatus};
 use crate::metrics::{CoreMetrics, Metrics, Summary};
+use crate::tls::Contexts;
 
 /// How long flows that are cut off have to leave their records.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
@@ -41,7 +42,7 @@ pub enum EngineError {
 
 /// What is asked of a core.
 enum Order {
-    Apply { snapshot: Arc<Snapshot>, open: Vec<Bound>, close: Vec<SocketAddr>, done: Arc<AtomicUsize> },
+    Apply { prepared: Prepared, open: Vec<Bound>, close: Vec<SocketAddr>, done: Arc<AtomicUsize> },
     Drain,
     Stop,
 }
@@ -56,7 +57,7 @@ struct CoreSeed {
 
 struct State {
     epoch: u64,
-    snapshot: Arc<Snapshot>,
+    prepared: Prepared,
     /// Plans that flows may still keep to, by epoch.
     earlier: Vec<(u64, Weak<Snapshot>)>,
     /// Open connections by listening address.
@@ -126,11 +127,12 @@ impl Engine {
     /// Builds the first snapshot, opens the logs and binds all listeners. `inherited` are listening sockets
     /// that a service manager opened, by address.
     pub fn new(plan: &str, inherited: HashMap<String, i32>, host: Host) -> Result<Self, EngineError> {
-        let snapshot = build(plan)?;
-        let workers = snapshot.plan.workers.max(1) as usize;
+        let prepared = build(plan, None)?;
+        let plan = &prepared.snapshot.plan;
+        let workers = plan.workers.max(1) as usize;
         let mut open = HashMap::new();
-        let mut bound = bind_new(&snapshot.plan, workers, &mut open, &inherited)?;
-        let (log, logs) = LogHub::open(&snapshot.plan.logs, workers)?;
+        let mut bound = bind_new(plan, workers, &mut open, &inherited)?;
+        let (log, logs) = LogHub::open(&plan.logs, workers)?;
         let (metrics, core_metrics) = Metrics::new(workers);
         let mut cores = Vec::new();
         let mut seeds = Vec::new();
@@ -141,7 +143,7 @@ impl Engine {
         }
         let state = State {
             epoch: 1,
-            snapshot: Arc::new(snapshot),
+            prepared,
             earlier: Vec::new(),
             open,
             seeds,
@@ -175,12 +177,12 @@ impl Engine {
         let mut state = self.state();
         let seeds = std::mem::take(&mut state.seeds);
         for (index, seed) in seeds.into_iter().enumerate() {
-            let snapshot = Arc::clone(&state.snapshot);
+            let prepared = state.prepared.clone();
             let host = self.host.clone();
             let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new()
                 .name(format!("reviver-{index}"))
-                .spawn(move || run_core(seed, host, shared, snapshot))
+                .spawn(move || run_core(seed, host, shared, prepared))
                 .map_err(EngineError::Worker)?;
             state.threads.push(thread);
         }
@@ -189,37 +191,38 @@ impl Engine {
 
     /// Puts another plan in force: everything that can fail is done first, beside the running plan.
     pub fn apply(&self, plan: &str) -> Result<u64, EngineError> {
-        let snapshot = build(plan)?;
         let mut state = self.state();
         if state.draining {
             return Err(EngineError::Stopping);
         }
-        if snapshot.plan == state.snapshot.plan {
+        let prepared = build(plan, Some(&state.prepared))?;
+        let plan = &prepared.snapshot.plan;
+        if *plan == state.prepared.snapshot.plan {
             return Ok(state.epoch);
         }
         let workers = self.cores.len();
         let mut open = state.open.clone();
-        let current: Vec<SocketAddr> = addresses(&state.snapshot.plan);
+        let current: Vec<SocketAddr> = addresses(&state.prepared.snapshot.plan);
         open.retain(|address, _| current.contains(address));
-        let mut bound = bind_new(&snapshot.plan, workers, &mut open, &HashMap::new())?;
-        self.log.apply(&snapshot.plan.logs)?;
+        let mut bound = bind_new(plan, workers, &mut open, &HashMap::new())?;
+        self.log.apply(&plan.logs)?;
 
-        if snapshot.plan.workers as usize != workers {
-            let wanted = snapshot.plan.workers;
+        if plan.workers as usize != workers {
+            let wanted = plan.workers;
             state.warnings.push(format!("workers: {wanted} takes effect at the next start; {workers} are running"));
         }
-        let wanted = addresses(&snapshot.plan);
+        let wanted = addresses(plan);
         let close: Vec<SocketAddr> = current.into_iter().filter(|a| !wanted.contains(a)).collect();
         state.epoch += 1;
-        let snapshot = Arc::new(snapshot);
-        let old = std::mem::replace(&mut state.snapshot, Arc::clone(&snapshot));
+        let old = std::mem::replace(&mut state.prepared, prepared.clone());
         let old_epoch = state.epoch - 1;
-        state.earlier.push((old_epoch, Arc::downgrade(&old)));
+        state.earlier.push((old_epoch, Arc::downgrade(&old.snapshot)));
+        drop(old);
         state.open.extend(open);
         let done = Arc::new(AtomicUsize::new(0));
         for core in &self.cores {
             let order = Order::Apply {
-                snapshot: Arc::clone(&snapshot),
+                prepared: prepared.clone(),
                 open: bound.pop().unwrap_or_default(),
                 close: close.clone(),
                 done: Arc::clone(&done),
@@ -238,7 +241,7 @@ impl Engine {
     pub fn status(&self) -> Status {
         let mut state = self.state();
         state.earlier.retain(|(_, snapshot)| snapshot.strong_count() > 0);
-        let plan = &state.snapshot.plan;
+        let plan = &state.prepared.snapshot.plan;
         let reverse = plan.reverse.as_ref();
         let listener = |l: &reviver_plan::Listener| ListenerStatus {
             name: l.name.clone(),
@@ -333,9 +336,12 @@ impl Engine {
     }
 }
 
-fn build(plan: &str) -> Result<Snapshot, EngineError> {
+fn build(plan: &str, running: Option<&Prepared>) -> Result<Prepared, EngineError> {
     let plan = reviver_plan::parse(plan).map_err(|e| EngineError::Plan(e.to_string()))?;
-    Snapshot::build(plan).map_err(|e| EngineError::Plan(e.to_string()))
+    let snapshot = Snapshot::build(plan).map_err(|e| EngineError::Plan(e.to_string()))?;
+    let old = running.map(|p| (&p.snapshot.plan, &*p.tls));
+    let tls = Contexts::build(&snapshot.plan, old).map_err(|e| EngineError::Plan(e.to_string()))?;
+    Ok(Prepared { snapshot: Arc::new(snapshot), tls: Arc::new(tls) })
 }
 
 fn addresses(plan: &Plan) -> Vec<SocketAddr> {
@@ -367,7 +373,7 @@ fn bind_new(
     Ok(bound)
 }
 
-fn run_core(seed: CoreSeed, host: Host, shared: Arc<Shared>, snapshot: Arc<Snapshot>) {
+fn run_core(seed: CoreSeed, host: Host, shared: Arc<Shared>, prepared: Prepared) {
     // Two threads beside the core's own, for work that blocks: passwords.
     let runtime =
         Builder::new_current_thread().enable_all().max_blocking_threads(2).build_local(LocalOptions::default());
@@ -377,14 +383,14 @@ fn run_core(seed: CoreSeed, host: Host, shared: Arc<Shared>, snapshot: Arc<Snaps
     };
     runtime.block_on(async move {
         let mut orders = seed.orders;
-        let core = Core::new(seed.log, seed.metrics, host, shared, snapshot);
+        let core = Core::new(seed.log, seed.metrics, host, shared, prepared);
         tokio::task::spawn_local(std::rc::Rc::clone(&core.timers).run());
         tokio::task::spawn_local(std::rc::Rc::clone(&core).housekeeping());
         open_all(&core, seed.bound);
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Apply { snapshot, open, close, done } => {
-                    core.apply(snapshot);
+                Order::Apply { prepared, open, close, done } => {
+                    core.apply(prepared);
                     core.listeners.close(&close);
                     if !close.is_empty() {
                         // Idle connections of a listener that is gone notice it when they are woken.

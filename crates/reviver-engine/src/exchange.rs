@@ -4,16 +4,21 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use h2::Reason;
 use reviver_flow::{BodyPlan, Flow, Record, Relayed, Sent, Slug};
 use reviver_http::{
-    Framing, H1Sink, HeadLimits, HeadScan, Method, Version, decode_response, reason_phrase, write_request_line,
+    FieldKind, FieldSink, Framing, H1Sink, HeadLimits, HeadScan, Method, Version, decode_response, reason_phrase, write_request_line,
     write_status_line,
 };
 
 use crate::buffers::BUFFER_SIZE;
 use crate::connection::{Connection, head_limits};
 use crate::core::CoreSnapshot;
+use crate::http2::{
+    Answered, Failure, head_size, read_response, request_for_upstream, response_for_client, websocket_accept,
+};
 use crate::pump::{Pump, PumpError, Waiting};
+use crate::stream::Stream;
 use crate::upstream::Upstream;
 use crate::work::Work;
 
@@ -39,6 +44,12 @@ pub struct Exchange<'s> {
     method: Method,
     /// The client waits for the upstream's word before it sends its body.
     expects: bool,
+    /// The head has been sent apart from the body.
+    head_sent: bool,
+    /// Bytes of heads that no pump has written.
+    heads: u64,
+    /// What a server must answer to the handshake that was made for a client of HTTP/2 (RFC 6455, section 4.1).
+    accept: Option<String>,
     first_byte: Duration,
     idle: Duration,
     client_idle: Duration,
@@ -52,7 +63,8 @@ impl<'s> Exchange<'s> {
         flow: &Flow<'s>,
         snapshot: &CoreSnapshot,
         listener: u16,
-    ) -> Self {
+        upstream: &mut Upstream,
+    ) -> Result<Self, Trouble> {
         let mut out = std::mem::take(&mut work.to_upstream);
         let head = &work.request;
         out.clear();
@@ -61,27 +73,54 @@ impl<'s> Exchange<'s> {
         let mut target = std::mem::take(&mut work.target);
         target.clear();
         flow.write_target(head, &mut target, &mut work.scratch);
-        write_request_line(&mut out, head.method_text(), &target);
+        let mut accept = None;
+        let head_sent = upstream.http2.is_some();
+        let http2 = upstream.http2.take();
+        if let Some(mut shared) = http2 {
+            let websocket = upstream.websocket;
+            let request = request_for_upstream(flow, head, &target, shared.secure, websocket, head.framing);
+            let request = request.ok_or(Trouble::Client { slug: Slug::BadRequest, detail: "no_http2_form" })?;
+            let ended = !websocket && matches!(head.framing, Framing::None | Framing::Length(0));
+            let stream = shared.send(request, ended).map_err(|failure| {
+                let sent = failure.sent(Sent::Nothing);
+                Trouble::Upstream { slug: Slug::ConnectionTerminated, sent }
+            })?;
+            upstream.stream = Stream::Http2(Box::new(stream));
+            upstream.http2 = Some(shared);
+        } else {
+            write_request_line(&mut out, head.method_text(), &target);
+            flow.write_request_fields(head, head.framing, &mut H1Sink(&mut out));
+            if head.extended_connect && flow.offers_websocket(head) {
+                let key = websocket_key();
+                H1Sink(&mut out).field(b"Sec-WebSocket-Key", key.as_bytes());
+                accept = Some(websocket_accept(key.as_bytes()));
+            }
+            out.extend_from_slice(b"\r\n");
+        }
         work.target = target;
-        flow.write_request_fields(head, head.framing, &mut H1Sink(&mut out));
-        out.extend_from_slice(b"\r\n");
 
         let listener = snapshot.snapshot.listener(listener);
         let limits = listener.map_or(RESPONSE_LIMITS, |l| head_limits(&l.limits));
         let head_length = out.len();
         let mut replayable = true;
         let upload = if work.replay.is_empty() {
-            let mut pump = Pump::new(out, head.framing, head.framing, flow.body_limit(), &limits)
-                .with_trailers(flow.request_trailers());
+            let from = raw_if(connection.stream.is_http2(), head.framing);
+            let to = raw_if(head_sent, head.framing);
+            let mut pump =
+                Pump::new(out, from, to, flow.body_limit(), &limits).with_trailers(flow.request_trailers());
             // A framing error shows again when the pump is polled, and is told then.
-            let taken = pump.take(&mut work.client_in).is_ok();
+            let taken = pump.take_for(&mut work.client_in, head_sent).is_ok();
             if pump.source_finished() && taken {
                 work.replay.extend_from_slice(&pump.pending()[head_length..]);
+                work.replay_http2 = head_sent;
                 work.replay_sizes = (pump.body, pump.received);
             } else {
                 replayable = !taken && pump.body == 0;
             }
             pump
+        } else if work.replay_http2 != head_sent && head.framing == Framing::Chunked {
+            // It is framed for another version.
+            return Err(Trouble::Upstream { slug: Slug::ConnectionTerminated, sent: Sent::Body });
         } else {
             out.extend_from_slice(&work.replay);
             let mut pump = Pump::new(out, Framing::None, Framing::None, 0, &limits);
@@ -94,7 +133,7 @@ impl<'s> Exchange<'s> {
             None => (listener.map(|l| l.timeouts.first_byte_ms), listener.map(|l| l.timeouts.idle_ms)),
         };
         connection.timer.clear();
-        Self {
+        Ok(Self {
             upload: Some(upload),
             download: None,
             upload_over: false,
@@ -102,10 +141,13 @@ impl<'s> Exchange<'s> {
             replayable,
             method: head.method,
             expects: head.expect_continue,
+            head_sent,
+            heads: 0,
+            accept,
             first_byte: millis(first_byte),
             idle: millis(idle),
             client_idle: millis(listener.map(|l| l.timeouts.body_ms)),
-        }
+        })
     }
 
     pub fn upload_over(&self) -> bool {
@@ -126,7 +168,7 @@ impl<'s> Exchange<'s> {
         let Some(upload) = &self.upload else { return Sent::Body };
         // A body of which nothing was taken yet is still whole at the client.
         match self.replayable || upload.received == 0 {
-            true if upload.sent == 0 => Sent::Nothing,
+            true if upload.sent == 0 && !self.head_sent => Sent::Nothing,
             true => Sent::Request,
             false => Sent::Body,
         }
@@ -154,6 +196,12 @@ impl<'s> Exchange<'s> {
                 if self.body_taken() && connection.poll_gone(cx, work).is_ready() {
                     return Poll::Ready(Err(Trouble::ClientGone));
                 }
+                if let Some(stream) = upstream.stream.http2() {
+                    match stream.poll_response(cx) {
+                        Poll::Ready(answered) => return Poll::Ready(self.answered(work, answered, upstream.websocket)),
+                        Poll::Pending => return self.poll_waiting(cx, connection, &mut moved, &mut deadline, begun),
+                    }
+                }
                 if !work.upstream_in.is_empty() {
                     match scan.scan(work.upstream_in.bytes()) {
                         Ok(Some(length)) => return Poll::Ready(self.decode(work, length)),
@@ -172,23 +220,56 @@ impl<'s> Exchange<'s> {
                     }
                     Poll::Pending => {}
                 }
-                // A new wait begins with progress, and when it is another party's turn.
-                let upload = self.upload.as_ref().filter(|_| !self.upload_over);
-                let progress = (self.upload.as_ref().map_or(0, |u| u.sent + u.received), upload.map(Pump::waiting));
-                if moved != Some(progress) {
-                    moved = Some(progress);
-                    let now = if deadline.is_none() { begun } else { Instant::now() };
-                    let wait = if self.upload_over { self.first_byte } else { self.upload_wait() };
-                    deadline = Some(now + wait);
-                    connection.wait_until(now, now + wait);
-                }
-                if deadline.is_some_and(|d| connection.poll_deadline(cx, d)) {
-                    return Poll::Ready(Err(self.expired(connection.core.is_stopping())));
-                }
-                return Poll::Pending;
+                return self.poll_waiting(cx, connection, &mut moved, &mut deadline, begun);
             }
         })
         .await
+    }
+
+    /// Whether what is waited for has taken too long.
+    fn poll_waiting(
+        &self,
+        cx: &Context<'_>,
+        connection: &Connection,
+        moved: &mut Option<(u64, Option<Waiting>)>,
+        deadline: &mut Option<Instant>,
+        begun: Instant,
+    ) -> Poll<Result<(), Trouble>> {
+        // A new wait begins with progress, and when it is another party's turn.
+        let upload = self.upload.as_ref().filter(|_| !self.upload_over);
+        let progress = (self.upload.as_ref().map_or(0, |u| u.sent + u.received), upload.map(Pump::waiting));
+        if *moved != Some(progress) {
+            *moved = Some(progress);
+            let now = if deadline.is_none() { begun } else { Instant::now() };
+            let wait = if self.upload_over { self.first_byte } else { self.upload_wait() };
+            *deadline = Some(now + wait);
+            connection.wait_until(now, now + wait);
+        }
+        match deadline.is_some_and(|d| connection.poll_deadline(cx, d)) {
+            true => Poll::Ready(Err(self.expired(connection.core.is_stopping()))),
+            false => Poll::Pending,
+        }
+    }
+
+    /// A response head, or the lack of one, that came by HTTP/2.
+    fn answered(
+        &mut self,
+        work: &mut Work,
+        answered: Result<Answered, Failure>,
+        websocket: bool,
+    ) -> Result<(), Trouble> {
+        self.expects = false;
+        let (response, ended) = match answered {
+            Ok(Answered::Interim(response)) => (response, None),
+            Ok(Answered::Final(response, ended)) => (response, Some(ended)),
+            Err(failure) => {
+                return Err(Trouble::Upstream { slug: slug_of(failure.reason), sent: failure.sent(self.sent()) });
+            }
+        };
+        let accepted = websocket && ended.is_some() && response.status().is_success();
+        let ended = ended.unwrap_or(true);
+        read_response(&response, ended, &work.request, accepted, &RESPONSE_LIMITS, &mut work.response)
+            .map_err(|error| self.invalid(error))
     }
 
     fn awaits_word(&self) -> bool {
@@ -227,7 +308,14 @@ impl<'s> Exchange<'s> {
         let bytes = &work.upstream_in.bytes()[..length];
         let decoded = decode_response(bytes, self.method, &RESPONSE_LIMITS, &mut work.response);
         work.upstream_in.consume(length);
-        decoded.map_err(|error| self.invalid(error))
+        decoded.map_err(|error| self.invalid(error))?;
+        let response = &work.response;
+        match self.accept.as_ref().filter(|_| response.status == 101) {
+            Some(wanted) if !response.values(FieldKind::SecWebSocketAccept).eq([wanted.as_bytes()]) => {
+                Err(Trouble::Upstream { slug: Slug::UpgradeFailed, sent: Sent::Body })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Moves what can be moved of the request. An upstream that takes no more may still have answered, so its
@@ -273,10 +361,24 @@ impl<'s> Exchange<'s> {
     ) -> (Relayed, Instant) {
         let mut out = std::mem::take(&mut work.to_client);
         out.clear();
-        write_head(&mut out, work, flow, Some(plan));
         connection.answering = true;
-        let from = work.response.framing;
-        let pump = Pump::new(out, from, plan.framing, 0, &RESPONSE_LIMITS).with_trailers(flow.response_trailers());
+        let http2 = connection.stream.http2();
+        let head_sent = http2.is_some();
+        match http2 {
+            None => write_head(&mut out, work, flow, Some(plan)),
+            Some(stream) => {
+                let response = response_for_client(flow, &work.request, &work.response, Some(plan));
+                self.heads += head_size(&response);
+                let ended = matches!(plan.framing, Framing::None | Framing::Length(0));
+                if stream.respond(response, ended).is_err() {
+                    work.to_client = out;
+                    return (Relayed::ClientAborted, Instant::now());
+                }
+            }
+        }
+        let from = raw_if(upstream.stream.is_http2(), work.response.framing);
+        let to = raw_if(head_sent, plan.framing);
+        let pump = Pump::new(out, from, to, 0, &RESPONSE_LIMITS).with_trailers(flow.response_trailers());
         let download = self.download.insert(pump);
         let mut deadline: Option<Instant> = None;
         let mut moved = None;
@@ -335,7 +437,8 @@ impl<'s> Exchange<'s> {
             Poll::Pending
         })
         .await;
-        let nothing_sent = self.download.as_ref().is_some_and(|d| d.sent == 0);
+        work.stalled = outcome == Relayed::Expired(Slug::SlowClient);
+        let nothing_sent = !head_sent && self.download.as_ref().is_some_and(|d| d.sent == 0);
         let outcome = match outcome {
             Relayed::UpstreamAborted(slug) | Relayed::Expired(slug @ Slug::ReadTimeout) if nothing_sent => {
                 Relayed::NothingSent(slug)
@@ -365,6 +468,7 @@ impl<'s> Exchange<'s> {
             record.response_body = download.body;
             record.bytes_out += download.sent;
         }
+        record.bytes_out += self.heads;
     }
 
     /// Gives back all space.
@@ -396,6 +500,11 @@ pub async fn pass_interim(connection: &mut Connection, work: &mut Work, flow: &F
     if work.request.version < Version::Http11 {
         return Ok(0);
     }
+    if let Some(stream) = connection.stream.http2() {
+        let response = response_for_client(flow, &work.request, &work.response, None);
+        let size = head_size(&response);
+        return stream.inform(response).map(|()| size).map_err(|_| Trouble::ClientGone);
+    }
     let mut out = std::mem::take(&mut work.to_client);
     out.clear();
     write_head(&mut out, work, flow, None);
@@ -415,7 +524,7 @@ pub async fn write_all(connection: &mut Connection, bytes: &[u8]) -> bool {
     let mut armed = false;
     poll_fn(|cx| {
         while written < bytes.len() {
-            match connection.stream.poll_write(cx, &bytes[written..]) {
+            match connection.stream.poll_write(cx, &bytes[written..], false) {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     written += count;
                     armed = false;
@@ -433,7 +542,33 @@ pub async fn write_all(connection: &mut Connection, bytes: &[u8]) -> bool {
                 }
             }
         }
-        Poll::Ready(true)
+        connection.stream.poll_flush(cx).map(|flushed| flushed.is_ok())
     })
     .await
+}
+
+/// Over HTTP/2 content is not framed: its end is that of the stream.
+fn raw_if(http2: bool, framing: Framing) -> Framing {
+    if http2 && framing != Framing::None { Framing::UntilClose } else { framing }
+}
+
+fn websocket_key() -> String {
+    use base64::Engine as _;
+    let mut nonce = [0; 16];
+    // Without random numbers the key is known, which harms no one but caches that take a handshake for a page.
+    let _ = getrandom::fill(&mut nonce);
+    base64::engine::general_purpose::STANDARD.encode(nonce)
+}
+
+fn slug_of(reason: Option<Reason>) -> Slug {
+    match reason {
+        Some(
+            Reason::PROTOCOL_ERROR
+            | Reason::COMPRESSION_ERROR
+            | Reason::FRAME_SIZE_ERROR
+            | Reason::FLOW_CONTROL_ERROR
+            | Reason::HTTP_1_1_REQUIRED,
+        ) => Slug::ResponseInvalid,
+        _ => Slug::ConnectionTerminated,
+    }
 }

@@ -3,10 +3,12 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use http::HeaderMap;
 use reviver_flow::TrailerPolicy;
-use reviver_http::{Chunk, ChunkDecoder, Framing, HeadLimits, ParseError, write_chunk_head, write_last_chunk};
+use reviver_http::{Chunk, ChunkDecoder, FieldSink, Framing, HeadLimits, ParseError, write_chunk_head, write_last_chunk};
 
 use crate::buffers::{Buf, Pool};
+use crate::http2::{HeaderSink, Http2Stream, trailers_of};
 use crate::stream::{Pipe, Stream};
 
 /// Bodies with more than this left are spliced where both ends are plain TCP.
@@ -49,7 +51,11 @@ pub enum PumpError {
 pub struct Pump<'s> {
     source: Source,
     trailers: TrailerPolicy<'s>,
+    /// Trailers that are sent behind the body, where the sink has a place for them.
+    behind: Option<Box<HeaderMap>>,
     chunked_out: bool,
+    /// An end without a farewell is an end: tunnels do not know where a message ends.
+    lenient: bool,
     /// Bytes ready to be written: a head, and framed parts of the body.
     out: Vec<u8>,
     written: usize,
@@ -76,6 +82,8 @@ impl<'s> Pump<'s> {
         Self {
             source,
             trailers: TrailerPolicy::ALL,
+            behind: None,
+            lenient: false,
             chunked_out: to == Framing::Chunked,
             out,
             written: 0,
@@ -91,6 +99,12 @@ impl<'s> Pump<'s> {
     /// Says which trailers pass; all do otherwise.
     pub fn with_trailers(mut self, trailers: TrailerPolicy<'s>) -> Self {
         self.trailers = trailers;
+        self
+    }
+
+    /// For tunnels.
+    pub fn lenient(mut self) -> Self {
+        self.lenient = true;
         self
     }
 
@@ -144,7 +158,7 @@ impl<'s> Pump<'s> {
                 return Poll::Pending;
             }
             if !input.is_empty() && !self.source_finished() {
-                self.take(input)?;
+                self.take_for(input, to.is_http2())?;
             }
             if self.written < self.out.len() {
                 self.waiting = Waiting::Sink;
@@ -159,7 +173,7 @@ impl<'s> Pump<'s> {
                 continue;
             }
             if self.source_finished() {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(to.finish(self.behind.take()).map_err(|_| PumpError::Sink));
             }
             if !input.is_empty() {
                 continue;
@@ -170,16 +184,22 @@ impl<'s> Pump<'s> {
                 continue;
             }
             match ready!(from.poll_read(cx, input)) {
-                Ok(0) => self.source_ended()?,
+                Ok(0) => {
+                    self.behind = from.http2().and_then(Http2Stream::take_trailers);
+                    self.source_ended(to.is_http2())?;
+                }
                 Ok(_) => {}
+                Err(e) if self.lenient && e.kind() == io::ErrorKind::UnexpectedEof => self.source_ended(false)?,
                 Err(_) => return Poll::Ready(Err(PumpError::Source)),
             }
         }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), PumpError>> {
+        // The end of the body can be told with its last bytes.
+        let last = self.source_finished() && self.behind.is_none();
         while self.written < self.out.len() {
-            match ready!(to.poll_write(cx, &self.out[self.written..])) {
+            match ready!(to.poll_write(cx, &self.out[self.written..], last)) {
                 Ok(0) => return Poll::Ready(Err(PumpError::Sink)),
                 Ok(count) => {
                     self.written += count;
@@ -188,20 +208,25 @@ impl<'s> Pump<'s> {
                 Err(_) => return Poll::Ready(Err(PumpError::Sink)),
             }
         }
+        ready!(to.poll_flush(cx)).map_err(|_| PumpError::Sink)?;
         self.out.clear();
         self.written = 0;
         Poll::Ready(Ok(()))
     }
 
-    /// Takes bytes of the body from the input and frames them for the sink.
+    /// Takes bytes of the body from the input and frames them for a sink that speaks HTTP/1.
     pub fn take(&mut self, input: &mut Buf) -> Result<(), PumpError> {
+        self.take_for(input, false)
+    }
+
+    pub fn take_for(&mut self, input: &mut Buf, http2: bool) -> Result<(), PumpError> {
         let before = input.len();
-        let result = self.take_some(input);
+        let result = self.take_some(input, http2);
         self.received += (before - input.len()) as u64;
         result
     }
 
-    fn take_some(&mut self, input: &mut Buf) -> Result<(), PumpError> {
+    fn take_some(&mut self, input: &mut Buf, http2: bool) -> Result<(), PumpError> {
         while !input.is_empty() && self.out.len() < OUT_SIZE {
             let bytes = input.bytes();
             match &mut self.source {
@@ -231,7 +256,10 @@ impl<'s> Pump<'s> {
                     }
                     Chunk::More { consumed } => input.consume(consumed),
                     Chunk::End { consumed } => {
-                        if self.chunked_out {
+                        if http2 {
+                            let trailers = decoder.trailers().filter(|(name, _)| self.trailers.passes(name));
+                            self.behind = field_section(trailers);
+                        } else if self.chunked_out {
                             let trailers = decoder.trailers().filter(|(name, _)| self.trailers.passes(name));
                             write_last_chunk(&mut self.out, trailers);
                         }
@@ -247,12 +275,18 @@ impl<'s> Pump<'s> {
         Ok(())
     }
 
-    fn source_ended(&mut self) -> Result<(), PumpError> {
+    /// The source has told its end. Trailers that came by HTTP/2 stand in `behind` and are written out, or stay there
+    /// for a sink that speaks it too.
+    fn source_ended(&mut self, http2: bool) -> Result<(), PumpError> {
         if !matches!(self.source, Source::UntilClose) {
             return Err(PumpError::Source);
         }
-        if self.chunked_out {
-            self.out.extend_from_slice(b"0\r\n\r\n");
+        let trailers = self.behind.take().map(|trailers| trailers_of(&trailers, self.trailers));
+        if http2 {
+            self.behind = trailers.filter(|t| !t.is_empty()).map(Box::new);
+        } else if self.chunked_out {
+            let trailers = trailers.iter().flatten().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes()));
+            write_last_chunk(&mut self.out, trailers);
         }
         self.source = Source::Finished;
         Ok(())
@@ -281,7 +315,7 @@ impl<'s> Pump<'s> {
             _ => u64::MAX,
         };
         let count = match ready!(pipe.poll_fill(cx, from, limit)) {
-            Ok(0) => return Poll::Ready(self.source_ended()),
+            Ok(0) => return Poll::Ready(self.source_ended(false)),
             Ok(count) => count as u64,
             Err(_) => return Poll::Ready(Err(PumpError::Source)),
         };
@@ -299,6 +333,13 @@ impl<'s> Pump<'s> {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// None where there is no field.
+fn field_section<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<Box<HeaderMap>> {
+    let mut sink = HeaderSink::default();
+    fields.for_each(|(name, value)| sink.field(name, value));
+    (!sink.fields.is_empty()).then(|| Box::new(sink.fields))
 }
 
 impl Pipe {

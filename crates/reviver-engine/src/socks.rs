@@ -48,7 +48,8 @@ pub async fn serve(
             false
         }
         Err(Ended::Refused(slug)) => {
-            driver::record_socks_refusal(connection, snapshot, listener, started, slug).await;
+            let socks = ClientProtocol::Socks5;
+            driver::record_refusal(connection, snapshot, listener, started, slug, "", socks).await;
             true
         }
     }

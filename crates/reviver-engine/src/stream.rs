@@ -1,21 +1,30 @@
 //! A byte stream to a client or an upstream, and `splice` between two that are plain TCP.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::HeaderMap;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
 
 use crate::buffers::Buf;
+use crate::http2::Http2Stream;
 
 /// The kinds of transport below a connection.
 #[derive(Debug)]
 pub enum Stream {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// The content of one message over HTTP/2; heads go their own ways.
+    Http2(Box<Http2Stream>),
+    /// Another owner has it.
+    Taken,
 }
 
 impl Stream {
@@ -24,15 +33,38 @@ impl Stream {
         let mut space = ReadBuf::new(buf.space());
         match self {
             Self::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut space))?,
+            Self::Tls(stream) => ready!(Pin::new(stream).poll_read(cx, &mut space))?,
+            Self::Http2(stream) => ready!(stream.poll_read(cx, &mut space))?,
+            Self::Taken => return Poll::Ready(Ok(0)),
         }
         let count = space.filled().len();
         buf.filled(count);
         Poll::Ready(Ok(count))
     }
 
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    /// `last`: nothing follows these bytes, trailers neither.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8], last: bool) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Http2(stream) => stream.poll_write(cx, bytes, last),
+            Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Brings what was written on its way, where something in between holds it.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Ends the message, where its end is not told by its framing.
+    pub fn finish(&mut self, trailers: Option<Box<HeaderMap>>) -> io::Result<()> {
+        match self {
+            Self::Http2(stream) => stream.finish(trailers),
+            _ => Ok(()),
         }
     }
 
@@ -40,27 +72,52 @@ impl Stream {
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Http2(stream) => Poll::Ready(stream.finish(None)),
+            Self::Taken => Poll::Ready(Ok(())),
         }
     }
 
-    /// Registers interest in reading without reading.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn socket(&self) -> Option<&TcpStream> {
         match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Http2(_) | Self::Taken => None,
         }
+    }
+
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.socket()?.local_addr().ok()
+    }
+
+    /// Registers interest in reading without reading. Only where all that came before has been read.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().map_or(Poll::Ready(Ok(())), |socket| socket.poll_read_ready(cx))
     }
 
     /// The socket, where bytes on it are the bytes of the stream.
     pub fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(stream) => Some(stream),
+            _ => None,
         }
+    }
+
+    pub fn http2(&mut self) -> Option<&mut Http2Stream> {
+        match self {
+            Self::Http2(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
     }
 
     /// Whether a kept connection is still silent and open. Costs a system call only where something has come
     /// in since it was last read.
     pub fn is_quiet(&self) -> bool {
-        let Self::Tcp(stream) = self;
+        let Some(stream) = self.socket() else { return false };
         let mut cx = Context::from_waker(std::task::Waker::noop());
         match stream.poll_read_ready(&mut cx) {
             Poll::Pending => true,
@@ -75,7 +132,7 @@ impl Stream {
     /// The peer has ended its writing side. Probes find out within about two seconds whether its host still
     /// answers; [`Self::is_dead`] tells.
     pub fn probe(&self) {
-        let Self::Tcp(stream) = self;
+        let Some(stream) = self.socket() else { return };
         let probes =
             TcpKeepalive::new().with_time(Duration::from_secs(1)).with_interval(Duration::from_secs(1)).with_retries(1);
         // Without probes a vanished client is noticed when the response is written.
@@ -84,8 +141,7 @@ impl Stream {
 
     /// Whether the connection has failed (reset, or probes unanswered).
     pub fn is_dead(&self) -> bool {
-        let Self::Tcp(stream) = self;
-        !matches!(stream.take_error(), Ok(None))
+        self.socket().is_some_and(|stream| !matches!(stream.take_error(), Ok(None)))
     }
 }
 

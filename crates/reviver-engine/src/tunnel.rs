@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use reviver_flow::{Flow, Relayed, Slug};
 use reviver_http::{Framing, HeadLimits, socks};
 
@@ -12,6 +13,7 @@ use crate::connection::Connection;
 use crate::core::CoreSnapshot;
 use crate::driver::ClientProtocol;
 use crate::exchange::write_head;
+use crate::http2::{respond, response_for_client};
 use crate::pump::{Pump, PumpError};
 use crate::stream::{Pipe, Stream};
 use crate::upstream::Upstream;
@@ -42,7 +44,7 @@ enum Side {
 impl Direction {
     fn new(out: Vec<u8>) -> Self {
         let limits = HeadLimits { head: 0, fields: 0, target: 0 };
-        let pump = Pump::new(out, Framing::UntilClose, Framing::UntilClose, 0, &limits);
+        let pump = Pump::new(out, Framing::UntilClose, Framing::UntilClose, 0, &limits).lenient();
         Self { pump, over: false, flushed: false }
     }
 
@@ -83,7 +85,15 @@ pub async fn run(
     connection.answering = true;
     let mut opening = std::mem::take(&mut work.to_client);
     opening.clear();
+    let mut opened = true;
     match (protocol, flow.record.status) {
+        (ClientProtocol::Http2, status) => {
+            let response = match status {
+                101 => response_for_client(flow, &work.request, &work.response, None),
+                _ => respond(200, HeaderMap::new()),
+            };
+            opened = connection.stream.http2().is_some_and(|stream| stream.respond(response, false).is_ok());
+        }
         (ClientProtocol::Socks5, _) => socks::write_reply(&mut opening, socks::Reply::Succeeded, None),
         (ClientProtocol::Http1, 101) => write_head(&mut opening, work, flow, None),
         (ClientProtocol::Http1, _) => opening.extend_from_slice(b"HTTP/1.1 200 Connection established\r\n\r\n"),
@@ -96,6 +106,9 @@ pub async fn run(
     up.pump.discard();
     let mut moved = u64::MAX;
     let outcome = poll_fn(|cx| {
+        if !opened {
+            return Poll::Ready(Relayed::ClientAborted);
+        }
         let pipes = &connection.core.pipes;
         match up.poll(cx, &mut connection.stream, &mut work.client_in, &mut upstream.stream, pipes) {
             Ok(()) => {}

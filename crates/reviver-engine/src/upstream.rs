@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use reviver_flow::Slug;
 use tokio::net::TcpStream;
 
+use crate::http2::{Connections, Established};
 use crate::stream::Stream;
 
 /// Destinations of forward traffic for which connections are kept; beyond it the idlest are forgotten.
@@ -28,6 +29,21 @@ pub struct Upstream {
     pub reused: bool,
     /// Where it goes when it can be used again.
     pub home: Option<Rc<IdlePool>>,
+    /// A connection that flows share: the stream begins with the request.
+    pub http2: Option<Established>,
+    /// It takes extended CONNECT (RFC 8441).
+    pub websocket: bool,
+}
+
+impl Upstream {
+    pub fn over_http1(stream: Stream, address: SocketAddr, home: Option<Rc<IdlePool>>) -> Self {
+        Self { stream, address, reused: false, home, http2: None, websocket: false }
+    }
+
+    pub fn over_http2(connection: Established, reused: bool) -> Self {
+        let address = connection.address;
+        Self { reused, http2: Some(connection), ..Self::over_http1(Stream::Taken, address, None) }
+    }
 }
 
 #[derive(Debug)]
@@ -45,12 +61,14 @@ pub struct IdlePool {
     keep: Duration,
     /// Idle connections of the whole core.
     total: Rc<Cell<usize>>,
+    /// Connections that flows share.
+    pub http2: Rc<Connections>,
 }
 
 impl IdlePool {
     fn new(max: u32, keep_ms: u64, total: &Rc<Cell<usize>>) -> Rc<Self> {
         let keep = Duration::from_millis(keep_ms);
-        Rc::new(Self { idle: RefCell::default(), max: max as usize, keep, total: Rc::clone(total) })
+        Rc::new(Self { idle: RefCell::default(), max: max as usize, keep, total: Rc::clone(total), http2: Rc::default() })
     }
 
     /// The latest connection that is still open.
@@ -59,7 +77,8 @@ impl IdlePool {
         while let Some(Idle { stream, address, .. }) = idle.pop() {
             self.total.set(self.total.get() - 1);
             if stream.is_quiet() {
-                return Some(Upstream { stream, address, reused: true, home: Some(Rc::clone(self)) });
+                let home = Some(Rc::clone(self));
+                return Some(Upstream { reused: true, ..Upstream::over_http1(stream, address, home) });
             }
         }
         None
@@ -79,7 +98,7 @@ impl IdlePool {
         let before = idle.len();
         idle.retain(|i| now.saturating_duration_since(i.since) < self.keep && i.stream.is_quiet());
         self.total.set(self.total.get() - (before - idle.len()));
-        !idle.is_empty()
+        self.http2.sweep(now, self.keep) || !idle.is_empty()
     }
 
     pub fn len(&self) -> usize {
@@ -93,11 +112,29 @@ impl Drop for IdlePool {
     }
 }
 
+/// Connections to a server, with what they were made by.
+#[derive(Debug)]
+struct ServerPool {
+    max_idle: u32,
+    tls: Option<reviver_plan::UpstreamTls>,
+    protocol: reviver_plan::UpstreamProtocol,
+    proxy_protocol: Option<reviver_plan::ProxyProtocol>,
+    idle: Rc<IdlePool>,
+}
+
+impl ServerPool {
+    fn fits(&self, pool: &reviver_plan::Pool) -> bool {
+        self.max_idle == pool.max_idle
+            && self.idle.keep == Duration::from_millis(pool.idle_ms)
+            && (&self.tls, self.protocol, self.proxy_protocol) == (&pool.tls, pool.protocol, pool.proxy_protocol)
+    }
+}
+
 /// All kept connections of one core.
 #[derive(Debug, Default)]
 pub struct Upstreams {
     total: Rc<Cell<usize>>,
-    servers: RefCell<HashMap<(String, String), Rc<IdlePool>>>,
+    servers: RefCell<HashMap<(String, String), ServerPool>>,
     destinations: RefCell<HashMap<Box<[u8]>, Rc<IdlePool>>>,
 }
 
@@ -106,13 +143,15 @@ impl Upstreams {
     pub fn server(&self, pool: &reviver_plan::Pool, address: &str) -> Rc<IdlePool> {
         let key = (pool.name.clone(), address.to_owned());
         let mut servers = self.servers.borrow_mut();
-        let fits = |p: &IdlePool| p.max == pool.max_idle as usize && p.keep == Duration::from_millis(pool.idle_ms);
         match servers.get(&key) {
-            Some(kept) if fits(kept) => Rc::clone(kept),
+            Some(kept) if kept.fits(pool) => Rc::clone(&kept.idle),
             _ => {
-                let fresh = IdlePool::new(pool.max_idle, pool.idle_ms, &self.total);
-                servers.insert(key, Rc::clone(&fresh));
-                fresh
+                // A connection that names one client is no use to another.
+                let max = if pool.proxy_protocol.is_some() { 0 } else { pool.max_idle };
+                let idle = IdlePool::new(max, pool.idle_ms, &self.total);
+                let (tls, protocol, proxy_protocol) = (pool.tls.clone(), pool.protocol, pool.proxy_protocol);
+                servers.insert(key, ServerPool { max_idle: pool.max_idle, tls, protocol, proxy_protocol, idle: Rc::clone(&idle) });
+                idle
             }
         }
     }
@@ -139,7 +178,7 @@ impl Upstreams {
 
     pub fn sweep(&self, now: Instant) {
         // A pool that only this table knows belongs to no running snapshot any more.
-        self.servers.borrow_mut().retain(|_, pool| pool.sweep(now) || Rc::strong_count(pool) > 1);
+        self.servers.borrow_mut().retain(|_, pool| pool.idle.sweep(now) || Rc::strong_count(&pool.idle) > 1);
         self.destinations.borrow_mut().retain(|_, pool| pool.sweep(now) || Rc::strong_count(pool) > 1);
     }
 }

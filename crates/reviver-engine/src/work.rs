@@ -27,6 +27,10 @@ pub struct Work {
     pub replay: Vec<u8>,
     /// Its bytes without framing, and as they came.
     pub replay_sizes: (u64, u64),
+    /// It is framed for HTTP/2, which is not at all.
+    pub replay_http2: bool,
+    /// The client took nothing of the response for too long.
+    pub stalled: bool,
 }
 
 /// Space that a single large message must not pin down.
@@ -47,6 +51,8 @@ impl Work {
             interim: 0,
             replay: Vec::new(),
             replay_sizes: (0, 0),
+            replay_http2: false,
+            stalled: false,
         })
     }
 
@@ -62,6 +68,7 @@ impl Work {
         self.to_upstream.clear();
         self.to_client.clear();
         self.replay.clear();
+        self.stalled = false;
         Some(self)
     }
 }

@@ -15,6 +15,10 @@ pub enum Answer {
     Respond(u32),
     /// The redirect that this route states.
     Redirect(u32),
+    /// A proof of control for an ACME server.
+    Challenge(u32),
+    /// To this port of the same host, by `https`.
+    RedirectHttps(u16),
     /// To an OPTIONS that goes no further.
     Options,
 }
@@ -32,7 +36,9 @@ impl Answer {
                 Some(Action::Redirect(redirect)) => redirect.status,
                 _ => 500,
             },
-            Self::Options => 200,
+            // Methods and bodies are kept (RFC 9110, section 15.4.9).
+            Self::RedirectHttps(_) => 308,
+            Self::Challenge(_) | Self::Options => 200,
         }
     }
 }
@@ -82,7 +88,7 @@ impl<'s> Flow<'s> {
                     let mut location = Vec::new();
                     template.write(
                         &reviver_policy::TemplateParts {
-                            scheme: b"http",
+                            scheme: self.scheme(),
                             host: head.host(),
                             path: head.path(),
                             query: head.query(),
@@ -92,9 +98,22 @@ impl<'s> Flow<'s> {
                     page.fields.push((Cow::Borrowed("Location"), Cow::Owned(location)));
                 }
             }
+            Answer::Challenge(index) => {
+                push(&mut page, "Content-Type", b"application/octet-stream");
+                let answer = self.snapshot.plan.challenges.http.get(index as usize);
+                page.body = Cow::Borrowed(answer.map_or(b"", |(_, text)| text.as_bytes()));
+            }
+            Answer::RedirectHttps(port) => {
+                if let Some(head) = head {
+                    page.fields.push((Cow::Borrowed("Location"), Cow::Owned(https_location(head, port))));
+                }
+            }
             Answer::Options => {
                 push(&mut page, "Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
             }
+        }
+        if let Some(value) = self.hsts() {
+            push(&mut page, "Strict-Transport-Security", value.as_bytes());
         }
         if let Some(route) = self.route() {
             let rules = &route.response_headers;
@@ -150,9 +169,29 @@ impl<'s> Flow<'s> {
     }
 
     /// Whether a body may follow (RFC 9110, section 6.4.1).
-    pub fn page_has_body(status: u16, head: Option<&RequestHead>) -> bool {
-        status >= 200 && status != 204 && status != 304 && head.is_none_or(|h| h.method != Method::Head)
+    pub fn page_has_body(status: u16, method: Option<Method>) -> bool {
+        status >= 200 && status != 204 && status != 304 && method != Some(Method::Head)
     }
+}
+
+/// The same resource by `https`.
+fn https_location(head: &RequestHead, port: u16) -> Vec<u8> {
+    let mut location = b"https://".to_vec();
+    let bracketed = head.host().contains(&b':');
+    location.extend_from_slice(if bracketed { b"[" } else { b"" });
+    location.extend_from_slice(head.host());
+    location.extend_from_slice(if bracketed { b"]" } else { b"" });
+    if port != 443 {
+        location.push(b':');
+        location.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
+    }
+    // The asterisk form has no path.
+    location.extend_from_slice(head.path().strip_prefix(b"*").unwrap_or(head.path()));
+    if let Some(query) = head.query() {
+        location.push(b'?');
+        location.extend_from_slice(query);
+    }
+    location
 }
 
 fn push<'a>(page: &mut Page<'a>, name: &'a str, value: &'a [u8]) {

@@ -4,7 +4,7 @@ use reviver_http::{Fate, FieldKind, FieldSink, Framing, Method, RequestHead, Res
 use reviver_plan::{AnonymityLevel, FieldPolicy, HeaderRules, Role};
 
 use crate::Flow;
-use crate::upstream_fields::{add_fields, is_ruled_out, write_via};
+use crate::upstream_fields::{add_fields, generated, is_ruled_out, write_via};
 
 /// How a response is delimited towards the client, and whether the connection goes on after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +15,16 @@ pub struct BodyPlan {
 
 impl BodyPlan {
     /// Framing is always rebuilt for the version that the client speaks (RFC 9112, section 6.3): a body of
-    /// unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0.
+    /// unknown length is chunked for HTTP/1.1, ends with the connection for HTTP/1.0 and with the stream for HTTP/2.
     pub fn new(request: &RequestHead, response: &ResponseHead, keep_alive: bool) -> Self {
         let framing = match response.framing {
             Framing::None => Framing::None,
             Framing::Length(length) => Framing::Length(length),
-            Framing::Chunked | Framing::UntilClose if request.version >= Version::Http11 => Framing::Chunked,
+            Framing::Chunked | Framing::UntilClose if request.version == Version::Http11 => Framing::Chunked,
             Framing::Chunked | Framing::UntilClose => Framing::UntilClose,
         };
-        Self { framing, keep_alive: keep_alive && request.keep_alive && framing != Framing::UntilClose }
+        let streams = request.version == Version::Http2;
+        Self { framing, keep_alive: keep_alive && request.keep_alive && (framing != Framing::UntilClose || streams) }
     }
 }
 
@@ -43,6 +44,7 @@ impl Flow<'_> {
         let forward = self.role == Role::Forward;
         let anonymity = self.snapshot.plan.forward.as_ref().filter(|_| forward).map(|f| &f.anonymity);
         let no_cookies = anonymity.is_some_and(|a| a.cookies == FieldPolicy::Remove);
+        let hsts = self.hsts();
         response.pass_fields(sink, |field| {
             match field.kind {
                 // A forward proxy must not be led around its own policy (RFC 7838).
@@ -55,6 +57,9 @@ impl Flow<'_> {
                 FieldKind::ContentLength | FieldKind::ProxyAuthenticate | FieldKind::ProxyAuthenticationInfo => {
                     return Fate::Drop;
                 }
+                FieldKind::StrictTransportSecurity if hsts.is_some() => return Fate::Drop,
+                // HTTP/2 has no such handshake (RFC 8441, section 5).
+                FieldKind::SecWebSocketAccept if request.extended_connect => return Fate::Drop,
                 FieldKind::SetCookie if no_cookies => return Fate::Drop,
                 kind if kind.is_hop_by_hop() => return Fate::Drop,
                 _ => {}
@@ -64,13 +69,16 @@ impl Flow<'_> {
         if forward && self.snapshot.plan.forward.as_ref().is_some_and(|f| f.anonymity.level != AnonymityLevel::High) {
             write_via(self.snapshot, response.version, &none, sink);
         }
+        if let Some(value) = hsts.filter(|_| !response.is_interim()) {
+            generated(b"Strict-Transport-Security", value.as_bytes(), rules, sink);
+        }
         add_fields(rules, sink);
         match body {
             Some(plan) => {
                 write_framing(plan.framing, sink);
                 write_connection(request, plan.keep_alive, sink);
             }
-            None if response.status == 101 => {
+            None if response.status == 101 && request.version < Version::Http2 => {
                 sink.field(b"Connection", b"Upgrade");
                 for value in response.values(FieldKind::Upgrade) {
                     sink.field(b"Upgrade", value);

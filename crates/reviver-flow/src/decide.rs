@@ -7,7 +7,7 @@ use base64::Engine as _;
 use reviver_http::{FieldKind, Framing, Method, RequestHead, Scheme, TargetForm};
 use reviver_plan::{Access, Action, Role, Snapshot};
 
-use crate::{Reason, Rule, Slug};
+use crate::{Client, Reason, Rule, Slug};
 
 /// What is to be done with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub(crate) enum Verdict {
     /// Answered here: the route's own response or redirect, or an OPTIONS whose `Max-Forwards` is spent.
     Respond(u32),
     Redirect(u32),
+    /// Answered with this proof of control.
+    Challenge(u32),
+    /// Redirected to this port by `https`.
+    RedirectHttps(u16),
     MaxForwards,
     /// To a pool, by a route.
     Pool {
@@ -59,15 +63,39 @@ fn loops(snapshot: &Snapshot, head: &RequestHead) -> bool {
     passes.sum::<usize>() >= halves.max(1)
 }
 
+/// What a reverse listener answers whatever the routes say.
+pub(crate) fn before_routes(
+    snapshot: &Snapshot,
+    head: &RequestHead,
+    client: &Client,
+    listener: u16,
+) -> Option<Verdict> {
+    const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
+    let plan = &snapshot.plan;
+    if let Some(tls) = &client.tls {
+        // RFC 9110, section 7.4: not for an origin that the client's certificate check did not cover.
+        let misdirected = !tls.serves(head.host());
+        return misdirected.then(|| Verdict::Reject(Reason::new(Slug::MisdirectedRequest, Rule::Listener(listener))));
+    }
+    // RFC 8555, section 8.3: asked for without TLS, and answered before anything redirects.
+    let token = head.path().strip_prefix(CHALLENGES).filter(|_| !plan.challenges.http.is_empty());
+    if let Some(index) = token.and_then(|token| plan.challenges.http.iter().position(|(t, _)| t.as_bytes() == token)) {
+        return Some(Verdict::Challenge(index as u32));
+    }
+    let port = snapshot.listener(listener)?.redirect_https?;
+    let reason = Reason::new(Slug::BadRequest, Rule::Listener(listener));
+    Some(if head.host().is_empty() { Verdict::Reject(reason) } else { Verdict::RedirectHttps(port) })
+}
+
 /// Phase `route` of a reverse listener.
-pub(crate) fn route(snapshot: &Snapshot, head: &RequestHead, client: IpAddr) -> Verdict {
+pub(crate) fn route(snapshot: &Snapshot, head: &RequestHead, client: &Client) -> Verdict {
     if head.form == TargetForm::Authority {
         return Verdict::Reject(Slug::MethodNotAllowed.into());
     }
     let (Some(reverse), Some(router)) = (&snapshot.plan.reverse, &snapshot.router) else {
         return Verdict::Reject(Slug::NoRoute.into());
     };
-    let Some(index) = router.find(head, client) else {
+    let Some(index) = router.find(head, client.asker()) else {
         return Verdict::Reject(Slug::NoRoute.into());
     };
     let route = &reverse.routes[index];

@@ -1,13 +1,14 @@
 //! Decides a request without sending anything: the same flow as live traffic, with its events made up.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use reviver_http::{HeadLimits, RequestHead, decode_request};
 use reviver_plan::{Role, Snapshot};
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, Client, Command, Event, Flow, Rule};
+use crate::{Client, Command, Event, Flow, Rule};
 
 /// The request to explain.
 #[derive(Clone, Debug, Deserialize)]
@@ -111,14 +112,15 @@ pub fn explain(snapshot: &Snapshot, request: &ExplainRequest, now: Instant) -> R
     decode_request(&request_bytes(request, role)?, &limits, &mut head).map_err(ExplainError::Request)?;
 
     let address = request.client.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-    let client = Client { peer: SocketAddr::new(address, 0), address };
+    let tls = snapshot.plan.listeners[usize::from(listener)].tls.as_ref().map(|_| Rc::default());
+    let client = Client { peer: SocketAddr::new(address, 0), address, tls };
     let mut flow = Flow::new(snapshot, listener, client, now, 0).traced();
     let mut command = flow.step(Event::Request(&head), now);
     if matches!(command, Command::Authenticate) {
         command = flow.step(Event::Authenticated(true), now + Duration::ZERO);
     }
     let (outcome, status) = match command {
-        Command::Answer(Answer::Error(_) | Answer::Respond(_) | Answer::Redirect(_) | Answer::Options) => {
+        Command::Answer(_) => {
             ("answer", Some(flow.record.status))
         }
         Command::Connect { .. } if flow.is_tunnel() => ("tunnel", None),

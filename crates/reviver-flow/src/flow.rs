@@ -1,6 +1,7 @@
 //! One flow: from a head to its record.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Instant;
 
 use reviver_http::{RequestHead, ResponseHead};
@@ -10,15 +11,18 @@ use smallvec::SmallVec;
 use crate::decide::{self, Verdict};
 use crate::upstream_fields::may_switch;
 use crate::{
-    Answer, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times, VerdictKind, Via,
+    Answer, ClientTls, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times,
+    VerdictKind, Via,
 };
 
 /// Who asks: the address that the connection came from, and the one that is believed to be behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Client {
     pub peer: SocketAddr,
     /// `peer`, unless a trusted proxy named another.
     pub address: IpAddr,
+    /// None: the connection is not encrypted.
+    pub tls: Option<Rc<ClientTls>>,
 }
 
 /// One line of an explanation.
@@ -70,6 +74,7 @@ pub struct Flow<'s> {
 impl<'s> Flow<'s> {
     /// `started` is when the first byte of the request came, `started_ms` the same on the wall clock.
     pub fn new(snapshot: &'s Snapshot, listener: u16, client: Client, started: Instant, started_ms: u64) -> Self {
+        let (address, port) = (client.address, client.peer.port());
         Self {
             snapshot,
             client,
@@ -88,8 +93,8 @@ impl<'s> Flow<'s> {
             record: Record {
                 started_ms,
                 listener,
-                client: client.address,
-                client_port: client.peer.port(),
+                client: address,
+                client_port: port,
                 route: None,
                 pool: None,
                 server: None,
@@ -197,7 +202,9 @@ impl<'s> Flow<'s> {
             path => format!("host {}, path {}", show(head.host()), show(path)),
         });
         if self.role == Role::Reverse {
-            let verdict = decide::route(self.snapshot, head, self.client.address);
+            let listener = self.record.listener;
+            let verdict = decide::before_routes(self.snapshot, head, &self.client, listener)
+                .unwrap_or_else(|| decide::route(self.snapshot, head, &self.client));
             return self.carry_out(verdict);
         }
         if let Err(reason) = decide::check_client(self.snapshot, self.client.address) {
@@ -252,6 +259,13 @@ impl<'s> Flow<'s> {
             Verdict::Redirect(route) => {
                 self.record.route = Some(route);
                 self.answer(Phase::Route, Answer::Redirect(route), Reason::new(Slug::Redirected, Rule::Route(route)))
+            }
+            Verdict::Challenge(index) => {
+                self.answer(Phase::Route, Answer::Challenge(index), Slug::AcmeChallenge.into())
+            }
+            Verdict::RedirectHttps(port) => {
+                let reason = Reason::new(Slug::HttpsRedirect, Rule::Listener(self.record.listener));
+                self.answer(Phase::Route, Answer::RedirectHttps(port), reason)
             }
             Verdict::MaxForwards => self.answer(Phase::Route, Answer::Options, Slug::MaxForwards.into()),
             Verdict::Pool { route, pool } => {
@@ -317,6 +331,10 @@ impl<'s> Flow<'s> {
             return Command::Interim;
         }
         if head.status == 101 && !may_switch(request, head) {
+            return self.fail(Reason::new(Slug::UpgradeFailed, self.upstream_rule()));
+        }
+        // To the client of an extended CONNECT any success would mean that the tunnel is open.
+        if request.extended_connect && (200..300).contains(&head.status) {
             return self.fail(Reason::new(Slug::UpgradeFailed, self.upstream_rule()));
         }
         self.record.upstream_status = head.status;

@@ -9,6 +9,7 @@
 
 mod answer;
 mod client_fields;
+mod client_tls;
 mod decide;
 mod event;
 mod explain;
@@ -20,6 +21,7 @@ mod upstream_fields;
 
 pub use answer::{Answer, Page};
 pub use client_fields::BodyPlan;
+pub use client_tls::{ClientCertificate, ClientTls};
 pub use decide::{Credentials, credentials};
 pub use event::{Command, Event, Relayed, Sent, Target};
 pub use explain::{ExplainError, ExplainRequest, Explanation, explain};

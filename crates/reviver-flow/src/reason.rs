@@ -58,11 +58,16 @@ slugs! {
     Responded "responded" 0 None "" "A route answered.";
     Redirected "redirected" 0 None "" "A route redirected.";
     Tunnelled "tunnelled" 0 None "" "A tunnel was opened.";
+    HttpsRedirect "https_redirect" 0 None "" "The request was redirected to https.";
+    AcmeChallenge "acme_challenge" 0 None "" "A proof of control over the name was given.";
     MaxForwards "max_forwards_reached" 200 None "" "The request was answered here, as Max-Forwards asks.";
 
     BadRequest "bad_request" 400 Client "http_request_error" "The request is not valid HTTP.";
     NotAProxyRequest "not_a_proxy_request" 400 Client "http_request_error" "This is a proxy: send it an absolute URL or CONNECT.";
     TlsOnPlainPort "tls_on_plain_port" 400 Client "http_request_error" "TLS was spoken on a port for plain HTTP.";
+    PlainOnTlsPort "plain_on_tls_port" 400 Client "http_request_error" "Plain HTTP was spoken on a port for TLS: use https.";
+    TlsHandshakeFailed "tls_handshake_failed" 0 Client "" "The TLS handshake failed.";
+    ProxyHeader "proxy_protocol_error" 0 Client "" "The PROXY protocol header is missing or not valid.";
     BadSocks "bad_socks_request" 400 Client "http_request_error" "The SOCKS request is not valid.";
     SocksCommand "socks_command_refused" 0 Client "" "Only the SOCKS command CONNECT is served.";
     MethodNotAllowed "method_not_allowed" 405 Client "http_request_denied" "The method is not allowed here.";
@@ -71,6 +76,14 @@ slugs! {
     BodyTooLarge "body_too_large" 413 Client "http_request_error" "The request body is larger than is accepted.";
     TargetTooLong "target_too_long" 414 Client "http_request_error" "The request target is longer than is accepted.";
     ExpectationFailed "expectation_failed" 417 Client "http_request_error" "The expectation cannot be met.";
+    MisdirectedRequest "misdirected_request" 421 Client "http_request_error" "The connection was made for another host.";
+    Http2Error "http2_error" 0 Client "" "The client broke the rules of HTTP/2.";
+    TooManyStreams "too_many_streams" 0 Client "" "More streams were opened than are accepted at the same time.";
+    StreamResets "stream_resets_flood" 0 Client "" "The client cancelled more streams than is accepted.";
+    StreamErrors "stream_errors_flood" 0 Client "" "The client had more streams refused than is accepted.";
+    ControlFrames "control_frames_flood" 0 Client "" "The client sent more frames without requests than is accepted.";
+    Continuations "continuation_flood" 0 Client "" "The client sent a head in more pieces than is accepted.";
+    StalledStreams "stalled_streams" 0 Client "" "The client took nothing of too many responses.";
     HeadTooLarge "head_too_large" 431 Client "http_request_error" "The request head is larger than is accepted.";
     NotImplemented "not_implemented" 501 Client "http_request_error" "The request uses something that is not implemented.";
     VersionNotSupported "version_not_supported" 505 Client "http_request_error" "The version of HTTP is not supported.";
@@ -91,6 +104,8 @@ slugs! {
     ConnectionRefused "connection_refused" 502 Upstream "connection_refused" "The destination refused the connection.";
     ConnectionTimeout "connection_timeout" 504 Upstream "connection_timeout" "The connection to the destination took too long.";
     Unroutable "destination_unroutable" 502 Upstream "destination_ip_unroutable" "There is no way to the destination.";
+    TlsCertificate "tls_certificate_error" 502 Upstream "tls_certificate_error" "The certificate of the destination is not to be trusted.";
+    TlsError "tls_error" 502 Upstream "tls_protocol_error" "No TLS connection to the destination came about.";
     ConnectionTerminated "connection_terminated" 502 Upstream "connection_terminated" "The destination closed the connection without an answer.";
     ResponseTimeout "response_timeout" 504 Upstream "http_response_timeout" "The destination took too long to answer.";
     ReadTimeout "read_timeout" 504 Upstream "connection_read_timeout" "The destination stopped in the middle of its answer.";
@@ -98,7 +113,7 @@ slugs! {
     ResponseIncomplete "response_incomplete" 502 Upstream "http_response_incomplete" "The destination's answer broke off.";
     ResponseInvalid "response_invalid" 502 Upstream "http_protocol_error" "The destination's answer is not valid HTTP.";
     ResponseHeadTooLarge "response_head_too_large" 502 Upstream "http_response_header_section_size" "The head of the destination's answer is too large.";
-    UpgradeFailed "upgrade_failed" 502 Upstream "http_upgrade_failed" "The destination switched protocols without being asked.";
+    UpgradeFailed "upgrade_failed" 502 Upstream "http_upgrade_failed" "The switch of protocols did not come about as it was asked for.";
     NoServer "no_server" 503 Upstream "destination_unavailable" "No server is available.";
     TunnelIdle "tunnel_idle" 0 None "" "Nothing moved over the tunnel for too long.";
 

@@ -128,6 +128,8 @@ impl Flow<'_> {
                     }
                     return Fate::Drop;
                 }
+                // Only what this proxy has verified itself is told by these names.
+                FieldKind::XClientCertSubject | FieldKind::XClientCertFingerprint => return Fate::Drop,
                 FieldKind::XForwardedProto
                 | FieldKind::XForwardedHost
                 | FieldKind::XForwardedPort
@@ -153,10 +155,14 @@ impl Flow<'_> {
             None => generated(b"X-Forwarded-For", peer.text(), rules, sink),
         }
         if !proto {
-            generated(b"X-Forwarded-Proto", b"http", rules, sink);
+            generated(b"X-Forwarded-Proto", self.scheme(), rules, sink);
         }
         if !host && !head.authority().is_empty() {
             generated(b"X-Forwarded-Host", head.authority(), rules, sink);
+        }
+        if let Some(certificate) = self.client_tls().and_then(|t| t.certificate.as_ref()) {
+            generated(b"X-Client-Cert-Subject", certificate.subject.as_bytes(), rules, sink);
+            generated(b"X-Client-Cert-Fingerprint", certificate.fingerprint.as_bytes(), rules, sink);
         }
         write_via(self.snapshot, head.version, rules, sink);
     }
@@ -245,6 +251,13 @@ fn offers_upgrade(head: &RequestHead) -> bool {
     head.upgrade && head.framing == Framing::None && offered_protocols(head).next().is_some()
 }
 
+impl Flow<'_> {
+    /// Whether the request asks for a WebSocket, which HTTP/2 has another way for (RFC 8441).
+    pub fn offers_websocket(&self, head: &RequestHead) -> bool {
+        offers_upgrade(head) && offered_protocols(head).any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+    }
+}
+
 /// Whether a response may switch protocols: only to one that was offered (RFC 9110, section 7.8).
 pub(crate) fn may_switch(request: &RequestHead, response: &ResponseHead) -> bool {
     let mut switched =
@@ -299,7 +312,7 @@ fn is_rewritten(kind: FieldKind) -> bool {
 }
 
 /// A field of the proxy's own, which rules may remove or replace like any other.
-fn generated(name: &[u8], value: &[u8], rules: &HeaderRules, sink: &mut impl FieldSink) {
+pub(crate) fn generated(name: &[u8], value: &[u8], rules: &HeaderRules, sink: &mut impl FieldSink) {
     if !is_ruled_out(name, rules) {
         sink.field(name, value);
     }

@@ -173,8 +173,7 @@ fn plainly_spaced(bytes: &[u8], name: Span, value: Span) -> bool {
 
 /// What the fields of a request say together.
 fn settle_request(head: &mut RequestHead, seen: Seen) -> Result<(), ParseError> {
-    let host = if seen.has(FieldKind::Host) { target::host_field(head) } else { None };
-    target::read(head, host)?;
+    settle_fields(head, seen)?;
     if seen.has(FieldKind::ContentLength) || seen.has(FieldKind::TransferEncoding) {
         let (codings, lengths) = (head.values(FieldKind::TransferEncoding), head.values(FieldKind::ContentLength));
         head.framing = request_framing(head.method, head.version, codings, lengths)?;
@@ -183,6 +182,13 @@ fn settle_request(head: &mut RequestHead, seen: Seen) -> Result<(), ParseError> 
     head.keep_alive = persistence.keep_alive(head.version);
     // RFC 9110, section 7.8: Upgrade in an HTTP/1.0 request is ignored
     head.upgrade = persistence.upgrade && head.version == Version::Http11 && seen.has(FieldKind::Upgrade);
+    Ok(())
+}
+
+/// What the fields say in every version: all but framing and the connection.
+pub(crate) fn settle_fields(head: &mut RequestHead, seen: Seen) -> Result<(), ParseError> {
+    let host = if seen.has(FieldKind::Host) { target::host_field(head) } else { None };
+    target::read(head, host)?;
     if seen.has(FieldKind::Expect) {
         head.expect_continue = expects_continue(head)?;
     }

@@ -61,6 +61,8 @@ errors! {
     BadTransferEncoding 400 "bad_transfer_encoding" "The Transfer-Encoding does not end in exactly one chunked.";
     TransferEncodingInHttp10 400 "transfer_encoding_in_http10" "Transfer-Encoding stands in an HTTP/1.0 message.";
     UnexpectedContent 400 "unexpected_content" "The method does not take content.";
+    BadPseudoField 400 "bad_pseudo_field" "The pseudo-header fields are not those of the method.";
+    ConnectionField 400 "connection_field" "A field that belongs to a connection stands in an HTTP/2 message.";
     BadMaxForwards 400 "bad_max_forwards" "Max-Forwards is not one decimal number.";
     BadStatusLine 400 "bad_status_line" "The status line is malformed.";
     BadChunkSize 400 "bad_chunk_size" "A chunk size is malformed or too large.";

@@ -46,9 +46,14 @@ pub(crate) fn classify(name: &[u8]) -> FieldKind {
         (16, b'x') => (b"x-forwarded-port", K::XForwardedPort),
         (17, b't') => (b"transfer-encoding", K::TransferEncoding),
         (17, b'x') => (b"x-forwarded-proto", K::XForwardedProto),
+        (17, b's') => (b"sec-websocket-key", K::SecWebSocketKey),
         (18, b'p') => (b"proxy-authenticate", K::ProxyAuthenticate),
         (19, b'p') => (b"proxy-authorization", K::ProxyAuthorization),
+        (20, b's') => (b"sec-websocket-accept", K::SecWebSocketAccept),
+        (21, b'x') => (b"x-client-cert-subject", K::XClientCertSubject),
         (25, b'p') => (b"proxy-authentication-info", K::ProxyAuthenticationInfo),
+        (25, b's') => (b"strict-transport-security", K::StrictTransportSecurity),
+        (25, b'x') => (b"x-client-cert-fingerprint", K::XClientCertFingerprint),
         _ => return K::Other,
     };
     if name.eq_ignore_ascii_case(candidate) {

@@ -147,6 +147,11 @@ pub enum FieldKind {
     Date,
     Server,
     Location,
+    SecWebSocketKey,
+    SecWebSocketAccept,
+    StrictTransportSecurity,
+    XClientCertSubject,
+    XClientCertFingerprint,
 }
 
 impl FieldKind {
@@ -211,6 +216,8 @@ pub struct RequestHead {
     pub expect_continue: bool,
     /// `Connection: upgrade` and an `Upgrade` field stand in an HTTP/1.1 request.
     pub upgrade: bool,
+    /// Came as an extended CONNECT (RFC 8441).
+    pub extended_connect: bool,
     /// `TE: trailers`: the client takes trailers.
     pub te_trailers: bool,
     pub max_forwards: Option<u32>,

@@ -1,4 +1,5 @@
-//! Sans-IO HTTP/1.1: bytes to heads and body parts, and back. Also SOCKS5, in the same style.
+//! Sans-IO HTTP: HTTP/1.1 bytes to heads and body parts, and back; HTTP/2 field lists to the same heads. Also
+//! SOCKS5 and the PROXY protocol, in the same style.
 //!
 //! Rule 1: no sockets, no clock, no allocation after the first message of a connection: heads, like the
 //! buffers behind them, are reused. Rule 2: a message that two parsers could read differently is an error
@@ -32,5 +33,7 @@ pub use error::ParseError;
 pub use framing::{Framing, request_framing, response_framing};
 pub use grammar::{Authority, is_token, normalise_path, parse_authority, percent_decode};
 pub use head::{Field, FieldKind, HeadLimits, Method, RequestHead, ResponseHead, Scheme, Span, TargetForm, Version};
-pub use http2::{PseudoFields, Recipient, is_http2_trailer, read_http2_request, read_http2_response};
+pub use http2::{
+    PseudoFields, Recipient, is_http2_trailer, read_http2_request, read_http2_response, read_http2_switch,
+};
 pub use scan::HeadScan;

@@ -33,6 +33,7 @@ pub struct Plan {
     /// The pseudonym that stands in `Via` and `Proxy-Status`, and by which loops are found.
     pub via: String,
     pub resolver: Resolver,
+    pub challenges: Challenges,
     pub reverse: Option<Reverse>,
     pub forward: Option<Forward>,
     pub logs: Vec<LogSink>,
@@ -56,6 +57,16 @@ pub struct Listener {
     pub role: Role,
     /// Length of the queue of connections not yet accepted.
     pub backlog: u32,
+    /// None: plain TCP.
+    pub tls: Option<ListenerTls>,
+    /// Whether HTTP/2 is spoken: by ALPN over TLS, with prior knowledge without (RFC 9113, section 3.3).
+    pub http2: bool,
+    /// Connections from trusted proxies begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// Every request is redirected to this port of the same host by `https`; the port 443 is not named.
+    pub redirect_https: Option<u16>,
+    /// Value of `Strict-Transport-Security` (RFC 6797) in responses over TLS.
+    pub hsts: Option<String>,
     pub limits: Limits,
     pub timeouts: Timeouts,
 }
@@ -76,6 +87,20 @@ pub struct Limits {
     pub connections: u32,
     /// Requests on one client connection; 0 is no bound.
     pub requests_per_connection: u32,
+    /// Streams at the same time on one HTTP/2 connection.
+    pub streams: u32,
+    /// Bytes of a request body that one HTTP/2 stream may send ahead.
+    pub stream_window: u32,
+    /// Streams of one HTTP/2 connection that the client may cancel within ten seconds.
+    pub stream_resets: u32,
+    /// Streams of one HTTP/2 connection that the client may have refused by errors within ten seconds.
+    pub stream_errors: u32,
+    /// HTTP/2 frames within ten seconds that carry no request: SETTINGS, PING, PRIORITY, unknown and empty ones.
+    pub control_frames: u32,
+    /// CONTINUATION frames in one HTTP/2 head.
+    pub continuations: u32,
+    /// Requests of one HTTP/2 connection within ten seconds whose client took none of the response in time.
+    pub stalls: u32,
 }
 
 /// How long is waited, in milliseconds.
@@ -96,6 +121,106 @@ pub struct Timeouts {
     pub idle_ms: u64,
     /// A tunnel over which nothing moves.
     pub tunnel_ms: u64,
+    /// The whole TLS handshake, and a PROXY protocol header before it.
+    pub handshake_ms: u64,
+}
+
+/// A certificate chain and its key, as PEM text: leaf first.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    pub at: Place,
+    /// What a person knows it by, such as its file.
+    pub name: String,
+    pub chain: String,
+    /// PKCS#8, PKCS#1 or SEC1.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Certificate {{ name: {:?} }}", self.name)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTls {
+    pub at: Place,
+    /// The first is shown to clients whose name (or lack of one) no other fits. Several may hold the same name
+    /// with keys of different kinds. May be empty while certificates are being obtained.
+    pub certificates: Vec<Certificate>,
+    /// The local authority that mints a certificate for each name that `certificates` does not hold.
+    pub internal: Option<Certificate>,
+    pub min_version: TlsVersion,
+    pub client: Option<ClientAuthority>,
+}
+
+/// Which client certificates are accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientAuthority {
+    pub at: Place,
+    /// Certificates of the authorities, as PEM text.
+    pub roots: String,
+    /// Whether a client without one is turned away.
+    pub required: bool,
+}
+
+/// TLS towards the servers of a pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamTls {
+    pub at: Place,
+    /// Certificates of trusted authorities, as PEM text; none: those of the system.
+    pub roots: Option<String>,
+    /// Name that is asked for and that the certificate must hold; none: the host of the server's address.
+    pub server_name: Option<String>,
+    /// Shown to servers that ask for one.
+    pub certificate: Option<Certificate>,
+    /// The server's certificate is not checked.
+    pub insecure: bool,
+    pub min_version: TlsVersion,
+}
+
+/// Which version of HTTP the servers of a pool are spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UpstreamProtocol {
+    /// What ALPN agrees on; HTTP/1.1 without TLS.
+    #[serde(rename = "auto")]
+    Auto,
+    #[serde(rename = "http/1.1")]
+    Http1,
+    /// With prior knowledge where there is no TLS.
+    #[serde(rename = "h2")]
+    Http2,
+}
+
+/// Version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyProtocol {
+    V1,
+    V2,
+}
+
+/// Proofs of control over names that an ACME server is about to ask for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Challenges {
+    /// Token and key authorization (RFC 8555, section 8.3), answered by each reverse listener without TLS.
+    pub http: Vec<(String, String)>,
+    /// Name and the certificate that proves it (RFC 8737), shown by TLS listeners.
+    pub alpn: Vec<(String, Certificate)>,
 }
 
 /// How names are looked up.
@@ -162,6 +287,18 @@ pub struct Match {
     /// Client networks. Empty: any client.
     #[schemars(with = "Vec<String>")]
     pub client: Vec<IpNet>,
+    /// Over TLS, with a client certificate that was verified. None: any client.
+    pub client_certificate: Option<CertificateMatch>,
+}
+
+/// What a client's certificate must be; empty lists accept any.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateMatch {
+    /// The subject as RFC 4514 writes it, such as `CN=alice,O=Example`.
+    pub subject: Vec<ValuePattern>,
+    /// SHA-256 of the certificate, 64 lower-case hexadecimal digits.
+    pub fingerprint: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -257,6 +394,11 @@ pub struct Pool {
     pub at: Place,
     pub servers: Vec<Server>,
     pub balance: Balance,
+    /// None: plain TCP.
+    pub tls: Option<UpstreamTls>,
+    pub protocol: UpstreamProtocol,
+    /// Each connection begins with a header that names the client.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Idle upstream connections kept by each worker for each server.
     pub max_idle: u32,
     /// How long an idle upstream connection is kept.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use reviver_balance::{Member, Selector};
 use reviver_http::is_token;
 use reviver_policy::{
-    Matcher, NetSet, PathRewrite, PatternError, PortRangeError, PortSet, Router, RouterError, Template, TemplateError,
+    CertificateMatcher, Matcher, NetSet, PathRewrite, PatternError, PortRangeError, PortSet, Router, RouterError, Template, TemplateError,
 };
 
 use crate::{
@@ -151,6 +151,10 @@ fn matcher(matches: &Match) -> Matcher {
         query: named(&matches.query),
         cookie: named(&matches.cookie),
         client: matches.client.clone(),
+        certificate: matches.client_certificate.as_ref().map(|c| CertificateMatcher {
+            subject: c.subject.iter().map(value_pattern).collect(),
+            fingerprint: c.fingerprint.clone(),
+        }),
     }
 }
 

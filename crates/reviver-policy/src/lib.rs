@@ -23,5 +23,5 @@ pub use net::{NetSet, PortSet};
 pub use pattern::{PathPattern, ValuePattern};
 pub use private::is_private;
 pub use rewrite::PathRewrite;
-pub use router::{Condition, Matcher, Router};
+pub use router::{Asker, CertificateMatcher, Condition, Matcher, Router};
 pub use template::{Template, TemplateParts};

@@ -28,6 +28,30 @@ pub struct Matcher {
     pub cookie: Vec<(String, ValuePattern)>,
     /// Networks that the client's address must be in one of.
     pub client: Vec<IpNet>,
+    /// None: with any certificate or without one.
+    pub certificate: Option<CertificateMatcher>,
+}
+
+/// What the client's certificate must be. An empty list is no condition.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateMatcher {
+    pub subject: Vec<ValuePattern>,
+    /// Lower-case hexadecimal digits.
+    pub fingerprint: Vec<String>,
+}
+
+/// Who asks, as far as routes can tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    pub address: IpAddr,
+    /// Subject and fingerprint of the certificate that was shown and verified.
+    pub certificate: Option<(&'a str, &'a str)>,
+}
+
+impl From<IpAddr> for Asker<'_> {
+    fn from(address: IpAddr) -> Self {
+        Self { address, certificate: None }
+    }
 }
 
 /// A condition of a route, as `explain` names it.
@@ -37,6 +61,7 @@ pub enum Condition<'a> {
     Path,
     Method,
     Client,
+    Certificate,
     Header(&'a str),
     Query(&'a str),
     Cookie(&'a str),
@@ -49,6 +74,7 @@ impl fmt::Display for Condition<'_> {
             Self::Path => f.write_str("path"),
             Self::Method => f.write_str("method"),
             Self::Client => f.write_str("client"),
+            Self::Certificate => f.write_str("client_certificate"),
             Self::Header(name) => write!(f, "header {name}"),
             Self::Query(name) => write!(f, "query {name}"),
             Self::Cookie(name) => write!(f, "cookie {name}"),
@@ -73,14 +99,20 @@ impl Router {
     }
 
     /// The index of the route that decides.
-    pub fn find(&self, head: &RequestHead, client: IpAddr) -> Option<usize> {
+    pub fn find<'a>(&self, head: &RequestHead, client: impl Into<Asker<'a>>) -> Option<usize> {
+        let client = client.into();
         let candidates = self.hosts.candidates(head.host()).iter().map(|&index| index as usize);
         candidates.into_iter().find(|&index| self.routes[index].fails(head, client).is_none())
     }
 
     /// Each route looked at in order until one matches (`None`), with the first condition of the others
     /// that did not hold. The last entry is what [`Self::find`] gives, if that gives any.
-    pub fn trace(&self, head: &RequestHead, client: IpAddr) -> Vec<(usize, Option<Condition<'_>>)> {
+    pub fn trace<'a>(
+        &self,
+        head: &RequestHead,
+        client: impl Into<Asker<'a>>,
+    ) -> Vec<(usize, Option<Condition<'_>>)> {
+        let client = client.into();
         let mut steps = Vec::new();
         for (index, route) in self.routes.iter().enumerate() {
             let failed = route.fails_at_host(head).or_else(|| route.fails(head, client));
@@ -102,9 +134,30 @@ struct Route {
     path: Vec<Pattern>,
     method: Vec<Box<[u8]>>,
     client: NetSet,
+    certificate: Option<Certificate>,
     header: Vec<Named>,
     query: Vec<Named>,
     cookie: Vec<Named>,
+}
+
+#[derive(Debug)]
+struct Certificate {
+    subject: Vec<Pattern>,
+    fingerprint: Vec<Box<str>>,
+}
+
+impl Certificate {
+    fn new(route: usize, matcher: &CertificateMatcher) -> Result<Self, RouterError> {
+        let subject = matcher.subject.iter().map(|s| Pattern::value(s).map_err(at(route, Condition::Certificate)));
+        let fingerprint = matcher.fingerprint.iter().map(|f| Box::from(f.as_str())).collect();
+        Ok(Self { subject: subject.collect::<Result<_, _>>()?, fingerprint })
+    }
+
+    fn matches(&self, shown: Option<(&str, &str)>) -> bool {
+        let Some((subject, fingerprint)) = shown else { return false };
+        (self.subject.is_empty() || self.subject.iter().any(|s| s.matches(subject.as_bytes())))
+            && (self.fingerprint.is_empty() || self.fingerprint.iter().any(|f| **f == *fingerprint))
+    }
 }
 
 fn at(route: usize, condition: Condition<'_>) -> impl Fn(PatternError) -> RouterError {
@@ -133,6 +186,7 @@ impl Route {
             path: path.collect::<Result<_, _>>()?,
             method: matcher.method.iter().map(|method| method.as_bytes().into()).collect(),
             client: NetSet::new(matcher.client.iter().copied()),
+            certificate: matcher.certificate.as_ref().map(|c| Certificate::new(route, c)).transpose()?,
             header: named(route, &matcher.header, |name| Condition::Header(name))?,
             query: named(route, &matcher.query, |name| Condition::Query(name))?,
             cookie: named(route, &matcher.cookie, |name| Condition::Cookie(name))?,
@@ -145,15 +199,18 @@ impl Route {
     }
 
     /// The first condition besides the host that does not hold; cheap ones are looked at first.
-    fn fails(&self, head: &RequestHead, client: IpAddr) -> Option<Condition<'_>> {
+    fn fails(&self, head: &RequestHead, client: Asker<'_>) -> Option<Condition<'_>> {
         if !self.path.is_empty() && !self.path.iter().any(|path| path.matches(head.normal_path())) {
             return Some(Condition::Path);
         }
         if !self.method.is_empty() && !self.method.iter().any(|method| **method == *head.method_text()) {
             return Some(Condition::Method);
         }
-        if !self.client.is_empty() && !self.client.contains(client) {
+        if !self.client.is_empty() && !self.client.contains(client.address) {
             return Some(Condition::Client);
+        }
+        if self.certificate.as_ref().is_some_and(|wanted| !wanted.matches(client.certificate)) {
+            return Some(Condition::Certificate);
         }
         for (name, pattern) in &self.header {
             if !head.values_of(name.as_bytes()).any(|value| pattern.matches(value)) {

@@ -9,15 +9,18 @@ use serde_json::{Value, json};
 /// Where the document is not a plan: tests are to be mended then.
 pub fn plan(halves: Value) -> Plan {
     let limits = json!({
-        "head": 32768, "fields": 100, "target": 8192, "body": 1000, "connections": 0, "requests_per_connection": 0
+        "head": 32768, "fields": 100, "target": 8192, "body": 1000, "connections": 0, "requests_per_connection": 0,
+        "streams": 100, "stream_window": 65536, "stream_resets": 100, "stream_errors": 100, "control_frames": 1000,
+        "continuations": 8, "stalls": 10
     });
     let timeouts = json!({
         "head_ms": 1000, "body_ms": 1000, "keep_alive_ms": 1000, "connect_ms": 1000, "first_byte_ms": 1000,
-        "idle_ms": 1000, "tunnel_ms": 1000
+        "idle_ms": 1000, "tunnel_ms": 1000, "handshake_ms": 1000
     });
     let listener = |name: &str, port: u16| {
         json!({
             "name": name, "at": "t.yaml:2", "bind": [format!("127.0.0.1:{port}")], "role": name, "backlog": 16,
+            "tls": null, "http2": true, "proxy_protocol": false, "redirect_https": null, "hsts": null,
             "limits": limits, "timeouts": timeouts
         })
     };
@@ -37,6 +40,7 @@ pub fn plan(halves: Value) -> Plan {
             "servers": [], "hosts_file": true, "min_ttl_ms": 0, "max_ttl_ms": 1000, "cache_size": 10,
             "timeout_ms": 1000, "fallback_delay_ms": 250
         },
+        "challenges": {"http": [], "alpn": []},
         "reverse": halves.get("reverse").cloned().unwrap_or(Value::Null),
         "forward": halves.get("forward").cloned().unwrap_or(Value::Null),
         "logs": []
@@ -53,7 +57,7 @@ pub fn reverse(servers: &[&str]) -> Value {
             "routes": [route("all", json!({"pool": 0}), json!({}))],
             "pools": [{
                 "name": "a", "at": "t.yaml:8", "servers": servers, "balance": "round_robin",
-                "max_idle": 8, "idle_ms": 1000
+                "tls": null, "protocol": "auto", "proxy_protocol": null, "max_idle": 8, "idle_ms": 1000
             }]
         }
     })
@@ -64,7 +68,8 @@ pub fn route(name: &str, action: Value, changes: Value) -> Value {
     let none = json!({"set": [], "add": [], "remove": []});
     let mut route = json!({
         "name": name, "at": "t.yaml:5",
-        "matches": {"host": [], "path": [], "method": [], "header": [], "query": [], "cookie": [], "client": []},
+        "matches": {"host": [], "path": [], "method": [], "header": [], "query": [], "cookie": [], "client": [],
+            "client_certificate": null},
         "action": action,
         "rewrite": {"strip_prefix": null, "replace": null, "add_prefix": null, "host": null},
         "request_headers": none, "response_headers": none,

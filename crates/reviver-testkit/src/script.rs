@@ -165,7 +165,7 @@ impl Script {
     pub fn run(self) -> Record {
         let snapshot = Snapshot::build(self.plan).expect("the test's plan can be built");
         let start = Instant::now();
-        let client = Client { peer: SocketAddr::new(self.client, 50_000), address: self.client };
+        let client = Client { peer: SocketAddr::new(self.client, 50_000), address: self.client, tls: None };
         let mut flow = Flow::new(&snapshot, 0, client, start, 0);
         let mut request = RequestHead::default();
         let mut command: Option<Command> = None;

@@ -1,0 +1,210 @@
+//! HTTP/2 connections to one server: shared by all flows of a core.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Ping, PingPong};
+use http::Request;
+use reviver_flow::Slug;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+
+use super::stream::{Failure, open};
+use super::{Http2Stream, SEND_BUFFER};
+use crate::stream::Stream;
+
+/// Bytes of a response that a server may send ahead, on one stream and on a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+/// Streams on a connection until the server has said how many it takes.
+const STREAMS_AT_FIRST: usize = 100;
+/// Response heads; larger ones are refused by the library.
+const HEAD: u32 = 192 * 1024;
+
+/// Counts a stream for as long as it lives.
+#[derive(Debug)]
+pub struct Count(Rc<Cell<usize>>);
+
+impl Count {
+    pub fn new(count: &Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Self(Rc::clone(count))
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A connection that requests can be sent on.
+#[derive(Clone)]
+pub struct Established {
+    requests: SendRequest<Bytes>,
+    pub address: SocketAddr,
+    /// Of the connection itself, for the scheme of requests.
+    pub secure: bool,
+    alive: Rc<Cell<bool>>,
+    streams: Rc<Cell<usize>>,
+    pings: Rc<RefCell<Option<PingPong>>>,
+    used: Rc<Cell<Instant>>,
+}
+
+impl std::fmt::Debug for Established {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Established({})", self.address)
+    }
+}
+
+impl Established {
+    /// Begins HTTP/2 on a fresh connection, and moves its frames in a task of its own.
+    pub async fn begin(stream: Stream, address: SocketAddr) -> Result<Self, Slug> {
+        match stream {
+            Stream::Tcp(stream) => Self::begin_on(stream, address, false).await,
+            Stream::Tls(stream) => Self::begin_on(stream, address, true).await,
+            Stream::Http2(_) | Stream::Taken => Err(Slug::InternalError),
+        }
+    }
+
+    async fn begin_on(
+        io: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        address: SocketAddr,
+        secure: bool,
+    ) -> Result<Self, Slug> {
+        let mut builder = h2::client::Builder::new();
+        builder
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(STREAMS_AT_FIRST)
+            .max_header_list_size(HEAD)
+            .max_send_buffer_size(SEND_BUFFER);
+        let (requests, mut connection) = builder.handshake(io).await.map_err(|_| Slug::ConnectionTerminated)?;
+        let pings = Rc::new(RefCell::new(connection.ping_pong()));
+        let alive = Rc::new(Cell::new(true));
+        let living = Rc::clone(&alive);
+        tokio::task::spawn_local(async move {
+            // Each stream is told by itself what has become of it.
+            let _ = connection.await;
+            living.set(false);
+        });
+        let (streams, used) = (Rc::default(), Rc::new(Cell::new(Instant::now())));
+        Ok(Self { requests, address, secure, alive, streams, pings, used })
+    }
+
+    /// Whether one more stream can be opened at once.
+    fn has_room(&mut self) -> bool {
+        let ready = self.requests.poll_ready(&mut Context::from_waker(Waker::noop()));
+        match ready {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => self.alive.set(false),
+            Poll::Pending => return false,
+        }
+        self.alive.get() && self.streams.get() < self.requests.current_max_send_streams()
+    }
+
+    /// Whether the server takes extended CONNECT (RFC 8441). Its settings come before anything else, so that they
+    /// are known when it has answered a ping.
+    pub async fn takes_websockets(&self) -> bool {
+        let pings = self.pings.borrow_mut().take();
+        if let Some(mut pings) = pings
+            && !self.requests.is_extended_connect_protocol_enabled()
+        {
+            let mut pong = pin!(pings.ping(Ping::opaque()));
+            let answered = std::future::poll_fn(|cx| pong.as_mut().poll(cx)).await;
+            self.alive.set(self.alive.get() && answered.is_ok());
+        }
+        self.requests.is_extended_connect_protocol_enabled()
+    }
+
+    /// Sends a request head. `ended`: without content.
+    pub fn send(&mut self, request: Request<()>, ended: bool) -> Result<Http2Stream, Failure> {
+        self.used.set(Instant::now());
+        match open(&mut self.requests, request, ended, Count::new(&self.streams)) {
+            Ok(stream) => Ok(stream),
+            Err(failure) => {
+                self.alive.set(false);
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// What a core knows of one server's HTTP/2.
+#[derive(Default)]
+pub struct Connections {
+    open: RefCell<Vec<Established>>,
+    /// Whether ALPN has agreed on HTTP/2 of late.
+    spoken: Cell<bool>,
+    /// A flow is opening a connection; others wait for it, since it has room for them.
+    opening: Cell<bool>,
+    opened: Notify,
+}
+
+/// The right to open a connection.
+pub struct Opening(Rc<Connections>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.opening.set(false);
+        self.0.opened.notify_waiters();
+    }
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connections({})", self.open.borrow().len())
+    }
+}
+
+impl Connections {
+    /// A connection with room.
+    pub fn take(&self) -> Option<Established> {
+        let mut open = self.open.borrow_mut();
+        open.retain(|connection| connection.alive.get());
+        open.iter_mut().find_map(|connection| connection.has_room().then(|| connection.clone()))
+    }
+
+    /// Whether the server is expected to speak HTTP/2.
+    pub fn is_expected(&self) -> bool {
+        self.spoken.get()
+    }
+
+    /// Takes the right to open one; waits while another flow does, and gives none then: a look may find room.
+    pub async fn opening(self: &Rc<Self>) -> Option<Opening> {
+        if self.opening.replace(true) {
+            self.opened.notified().await;
+            return None;
+        }
+        Some(Opening(Rc::clone(self)))
+    }
+
+    pub fn add(&self, connection: Established) {
+        self.spoken.set(true);
+        self.open.borrow_mut().push(connection);
+    }
+
+    /// ALPN agreed on another version.
+    pub fn not_spoken(&self) {
+        self.spoken.set(false);
+    }
+
+    /// Closes what was idle for too long; tells whether anything is left.
+    pub fn sweep(&self, now: Instant, keep: Duration) -> bool {
+        let mut open = self.open.borrow_mut();
+        open.retain(|connection| {
+            if connection.streams.get() > 0 {
+                connection.used.set(now);
+            }
+            connection.alive.get() && now.saturating_duration_since(connection.used.get()) < keep
+        });
+        !open.is_empty()
+    }
+}

@@ -1,0 +1,122 @@
+//! The handshake with a server.
+
+use std::io;
+use std::sync::Arc;
+
+use reviver_flow::Slug;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::{
+    ClientConfig, CryptoProvider, H2, HTTP1, TlsError, UpstreamProtocol, UpstreamTls, chain, misplaced,
+    private_key, roots, system_roots, versions,
+};
+
+/// A pool's TLS.
+pub struct PoolContext {
+    config: Arc<ClientConfig>,
+    /// None: the host of the server's address.
+    server_name: Option<ServerName<'static>>,
+}
+
+pub fn context(
+    tls: &UpstreamTls,
+    protocol: UpstreamProtocol,
+    provider: &Arc<CryptoProvider>,
+) -> Result<PoolContext, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(versions(tls.min_version))
+        .map_err(|e| misplaced(&tls.at, e))?;
+    let builder = match &tls.roots {
+        _ if tls.insecure => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(Arc::clone(provider))))
+        }
+        Some(pem) => builder.with_root_certificates(roots(&tls.at, pem)?),
+        None => builder.with_root_certificates(system_roots()),
+    };
+    let mut config = match &tls.certificate {
+        None => builder.with_no_client_auth(),
+        Some(own) => builder
+            .with_client_auth_cert(chain(own)?, private_key(own)?)
+            .map_err(|e| TlsError::Certificate { name: own.name.clone(), cause: e.to_string() })?,
+    };
+    config.alpn_protocols = match protocol {
+        UpstreamProtocol::Auto => vec![H2.to_vec(), HTTP1.to_vec()],
+        UpstreamProtocol::Http1 => vec![HTTP1.to_vec()],
+        UpstreamProtocol::Http2 => vec![H2.to_vec()],
+    };
+    let name = |name: &String| ServerName::try_from(name.clone()).map_err(|e| misplaced(&tls.at, e));
+    Ok(PoolContext { config: Arc::new(config), server_name: tls.server_name.as_ref().map(name).transpose()? })
+}
+
+/// Shakes hands with the server at `host`; tells whether it speaks HTTP/2.
+pub async fn connect(
+    context: &PoolContext,
+    host: &str,
+    stream: TcpStream,
+) -> Result<(Box<TlsStream<TcpStream>>, bool), Slug> {
+    let name = match &context.server_name {
+        Some(name) => name.clone(),
+        None => {
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            ServerName::try_from(host).map_err(|_| Slug::TlsError)?
+        }
+    };
+    match TlsConnector::from(Arc::clone(&context.config)).connect(name, stream).await {
+        Ok(stream) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+            Ok((Box::new(TlsStream::Client(stream)), http2))
+        }
+        Err(error) => Err(slug(&error)),
+    }
+}
+
+fn slug(error: &io::Error) -> Slug {
+    match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => Slug::TlsCertificate,
+        _ => Slug::TlsError,
+    }
+}
+
+/// Takes any certificate, as the configuration spells out. Signatures still have to be right.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
