@@ -69,6 +69,11 @@ def continuation(stream: int, block: bytes, *, whole: bool = False) -> bytes:
     return frame(CONTINUATION, END_HEADERS if whole else 0, stream, block)
 
 
+def block(pairs: Iterable[tuple[str | bytes, str | bytes]]) -> bytes:
+    """A field block that leaves no trace in any table."""
+    return bytes(Encoder().encode([NeverIndexedHeaderTuple(*pair) for pair in pairs], huffman=False))
+
+
 #: A request's pseudo-fields as most tests want them.
 GET: Pairs = [(":method", "GET"), (":scheme", "http"), (":authority", "test.example"), (":path", "/")]
 
@@ -104,7 +109,7 @@ class Frames:
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.encoder, self.decoder = Encoder(), Decoder()
+        self.decoder = Decoder()
         #: What the peer announced last.
         self.settings: dict[int, int] = {}
         #: Frames in the order in which they came.
@@ -116,14 +121,8 @@ class Frames:
     def send(self, *frames: bytes) -> None:
         self.stream.send(b"".join(frames))
 
-    def encode(self, pairs: Iterable[tuple[str | bytes, str | bytes]], *, index: bool = False) -> bytes:
-        """A field block; literals without indexing unless `index`."""
-        if index:
-            return bytes(self.encoder.encode(pairs, huffman=False))
-        return bytes(self.encoder.encode([NeverIndexedHeaderTuple(*pair) for pair in pairs], huffman=False))
-
     def ask(self, stream: int, pairs: Iterable[tuple[str | bytes, str | bytes]] = GET, *, end: bool = True) -> None:
-        self.send(headers(stream, self.encode(pairs), end=end))
+        self.send(headers(stream, block(pairs), end=end))
 
     def read(self) -> Frame:
         """The next frame. `Closed` at the end of the connection."""
