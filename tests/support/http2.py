@@ -55,7 +55,7 @@ class Http2Client:
         context: ssl.SSLContext | None = None,
         sni: str | None = "test.example",
         authority: str = "test.example",
-        settings: Mapping[int, int] | None = None,
+        settings: Mapping[SettingCodes, int] | None = None,
         greedy: bool = True,
         source: str | None = None,
         before: bytes = b"",
@@ -78,8 +78,7 @@ class Http2Client:
             normalize_outbound_headers=False,
         )
         self.connection = h2.connection.H2Connection(config)
-        wished: dict[int, int] = {SettingCodes.ENABLE_PUSH: 0, **(settings or {})}
-        values = {SettingCodes(code): value for code, value in wished.items()}
+        values = {SettingCodes.ENABLE_PUSH: 0, **(settings or {})}
         self.connection.local_settings = h2.settings.Settings(client=True, initial_values=values)
         self.connection.initiate_connection()
         self.replies: dict[int, Reply] = {}

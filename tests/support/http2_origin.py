@@ -263,9 +263,6 @@ def echo(exchange: Exchange) -> None:
         exchange.end()
 
 
-DEFAULTS: dict[int, int] = {SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}
-
-
 class Http2Origin:
     """Answers `200` and `NAME METHOD TARGET`, or what the handler of the target's path says."""
 
@@ -274,12 +271,12 @@ class Http2Origin:
         name: str = "origin",
         *,
         tls: ServerTls | None = None,
-        settings: Mapping[int, int] | None = None,
+        settings: Mapping[SettingCodes, int] | None = None,
         greedy: bool = True,
         window: int = 65_535,
     ) -> None:
         self.name, self.tls, self.greedy, self.window = name, tls, greedy, window
-        self.settings = {SettingCodes(code): value for code, value in {**DEFAULTS, **(settings or {})}.items()}
+        self.settings = {SettingCodes.ENABLE_CONNECT_PROTOCOL: 1, **(settings or {})}
         self.handlers: dict[str, Handler] = {}
         self.requests: list[Request] = []
         self.connections: list[Connection] = []
