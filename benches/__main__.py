@@ -23,6 +23,7 @@ from benches.scenarios import SCENARIOS, Soak
 from benches.toolbox import ROOT, Toolbox
 
 FILES_WANTED = 65_536
+NEEDED = ("loadgen", "wrk", "h2load", "nghttpd", "openssl")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -99,8 +100,8 @@ def measure(options: argparse.Namespace) -> int:
     proxy_core, load_core = cores()
     toolbox = Toolbox(ROOT / ".bench")
     toolbox.fill(say)
-    if "loadgen" not in toolbox.programs or "wrk" not in toolbox.programs:
-        raise StartError("nothing can be measured without loadgen and wrk")
+    if lacking := [name for name in NEEDED if name not in toolbox.programs]:
+        raise StartError(f"nothing can be measured without {' and '.join(lacking)}")
     peers = available(toolbox, options.peer)
     # from here on: pip and cargo may use all cores, the harness only the load's
     os.sched_setaffinity(0, {load_core})
@@ -112,7 +113,7 @@ def measure(options: argparse.Namespace) -> int:
         # peers that give up root must get in
         folder.chmod(0o755)
         bench = Bench(
-            settings(options), toolbox, peers, folder, proxy_core, load_core, Origin(base, base + 1, base + 2), say
+            settings(options), toolbox, peers, folder, proxy_core, load_core, Origin(*range(base, base + 4)), say
         )
         with bench.serving():
             for scenario in chosen(options):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -130,8 +132,9 @@ class Bench:
         until = time.monotonic() + START_SECONDS
         answer = "nothing"
         while time.monotonic() < until:
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)) as client:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as client:
                 try:
+                    client.sock = connected(port, host if mode in (Mode.TLS, Mode.H2) else None)
                     client.request("GET", target, headers={"Host": host})
                     response = client.getresponse()
                     body = response.read()
@@ -145,13 +148,32 @@ class Bench:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """The origin on the load's core."""
+        """The origins on the load's core: loadgen's for HTTP/1.1, nghttpd, which knows nothing else, for HTTP/2."""
         ports = (self.origin.http, self.origin.bulk, self.origin.echo)
         argv = [str(self.toolbox.programs["loadgen"]), "origin", *(f"127.0.0.1:{port}" for port in ports)]
-        with Managed(argv, core=self.load_core, log=self.folder / "origin.log", ports=ports):
+        files = self.folder / "files"
+        files.mkdir()
+        (files / "1024").write_bytes(b"x" * 1024)
+        h2 = [str(self.toolbox.programs["nghttpd"]), "--no-tls", "-a", "127.0.0.1", "-d", str(files)]
+        h2 += [str(self.origin.h2)]
+        with (
+            Managed(argv, core=self.load_core, log=self.folder / "origin.log", ports=ports),
+            Managed(h2, core=self.load_core, log=self.folder / "origin-h2.log", ports=[self.origin.h2]),
+        ):
             yield
 
-    def drive(self, argv: list[str], seconds: float, halfway: Callable[[], None] | None = None) -> Result:
+    def put(self, load: Load, port: int, seconds: float, halfway: Callable[[], None] | None = None) -> Result:
+        """Puts a load on the proxy at that port; as `drive`."""
+        argv = load.command(self.toolbox, port, self.origin, seconds)
+        return self.drive(argv, seconds, halfway, lambda output: load.read(self.toolbox, output))
+
+    def drive(
+        self,
+        argv: list[str],
+        seconds: float,
+        halfway: Callable[[], None] | None = None,
+        read: Callable[[str], Result] = parse,
+    ) -> Result:
         """Runs a load of at most so many seconds on the load's core; calls `halfway` in the middle of it.
 
         Raises MeasureError when it fails, hangs, or no request succeeds.
@@ -172,15 +194,14 @@ class Bench:
                 raise MeasureError("the load hangs") from error
             finally:
                 process.kill()
-        result = parse(output)
+        result = read(output)
         if result.requests == 0:
             raise MeasureError(f"no request succeeded: {result.first_error or output.strip()[-200:]}")
         return result
 
     def warm(self, port: int, mode: Mode) -> None:
         """One short load before anything is measured."""
-        load: Load = Requests(mode, 1024, 64)
-        self.drive(load.command(self.toolbox, port, self.origin, self.settings.warmup), self.settings.warmup)
+        self.put(Requests(mode, 1024, 64), port, self.settings.warmup)
 
 
 def run(bench: Bench, scenario: Scenario) -> Outcome:
@@ -214,6 +235,16 @@ def fail(bench: Bench, outcome: Outcome, subject: str, error: Exception) -> None
     """Remembers and tells that a subject could not be measured."""
     outcome.failures[subject] = str(error)
     bench.say(f"FAILED {outcome.scenario.name} {subject}: {error}")
+
+
+def connected(port: int, tls_name: str | None) -> socket.socket:
+    """A connection to that port of loopback; with TLS for that name, whose certificate is taken on trust."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS)
+    if tls_name is None:
+        return plain
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(plain, server_hostname=tls_name)
 
 
 def cores() -> tuple[int, int]:

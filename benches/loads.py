@@ -11,7 +11,6 @@ from benches.peers import Mode, Origin
 from benches.toolbox import Toolbox
 
 REQUEST_SCRIPT = Path(__file__).with_name("request.lua")
-HOST = "bench.example"
 
 
 class MeasureError(Exception):
@@ -53,6 +52,10 @@ class Load(ABC):
     def command(self, toolbox: Toolbox, port: int, origin: Origin, seconds: float) -> list[str]:
         """The command that asks the proxy on that port of loopback."""
 
+    def read(self, toolbox: Toolbox, output: str) -> Result:
+        """What the command printed, as a result; raises MeasureError where it is none."""
+        return parse(output)
+
 
 @dataclass(frozen=True)
 class Requests(Load):
@@ -69,13 +72,13 @@ class Requests(Load):
 
     def command(self, toolbox: Toolbox, port: int, origin: Origin, seconds: float) -> list[str]:
         """wrk or loadgen, by size."""
-        target, host = self.target(origin)
+        target, name = self.target(origin)
         if self.size > 16 * 1024:
             options = ["--connections", str(self.connections), "--seconds", f"{seconds:g}"]
-            return [str(toolbox.programs["loadgen"]), "http", f"127.0.0.1:{port}", target, host, *options]
+            return [str(toolbox.programs["loadgen"]), "http", f"127.0.0.1:{port}", target, name, *options]
         # wrk takes whole seconds only
         options = ["-t1", f"-c{self.connections}", f"-d{max(1, round(seconds))}", "--timeout", "10"]
-        words = ["--", target, host, "close" if self.close else "keep"]
+        words = ["--", target, name, "close" if self.close else "keep"]
         url = f"http://127.0.0.1:{port}/"
         return [str(toolbox.programs["wrk"]), *options, "-s", str(REQUEST_SCRIPT), url, *words]
 
@@ -84,7 +87,7 @@ class Requests(Load):
         if self.mode is Mode.FORWARD:
             authority = f"127.0.0.1:{origin.http}"
             return f"http://{authority}/{self.size}", authority
-        return f"/{self.size}", HOST
+        return f"/{self.size}", self.mode.host
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,14 @@ class Report:
 
 
 def promise(verdict: Verdict) -> str:
-    """A target in words: `0.85 x HAProxy`, `best peer (nginx)`."""
-    who = verdict.peer if verdict.target.peer else f"the best peer ({verdict.peer})"
+    """A target in words: `0.85 x HAProxy`, `the best of HAProxy and nginx (nginx)`, `the best peer (nginx)`."""
+    match verdict.target.peers:
+        case ():
+            who = f"the best peer ({verdict.peer})"
+        case (peer,):
+            who = peer
+        case (*others, last):
+            who = f"the best of {', '.join(others)} and {last} ({verdict.peer})"
     return who if verdict.target.share == 1 else f"{verdict.target.share:g} x {who}"
 
 
@@ -146,6 +152,10 @@ METHOD = """## Method
 - PSS is the memory of all processes of the proxy under load, shared pages divided by those who share them.
 - Small answers are asked for by wrk. Larger ones, tunnels and idle connections by `benches/loadgen`, which leaves
   bodies in the kernel, since a generator that copies them would be what is measured. The origin is `loadgen` too: it
-  answers from memory.
+  answers from memory; for HTTP/2 it is nghttpd, which knows nothing else.
+- Over TLS, kept connections are h2load's, and handshakes `loadgen`'s, which checks of each that it was of the kind that
+  is counted. All proxies show the same certificate. The load offers one version, one suite and one group, since proxies
+  differ in whose order they follow. Tickets and other settings of TLS are the proxies' defaults.
+- Two builds of nginx are shown: the one on PyPI is built for size, Debian's for speed.
 - The *bare relay* copies bytes between two sockets and knows no HTTP. With small answers it is the floor that a proxy
   can come near to; large ones cost less than that where a proxy moves them inside the kernel (`splice`)."""

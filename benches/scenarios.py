@@ -14,6 +14,7 @@ from benches.bench import SETTLE_SECONDS, Bench, Measure, Metric, Row, Scenario
 from benches.loads import Load, MeasureError, Requests, Tunnels
 from benches.peers import Mode
 from benches.processes import Managed, pinned
+from benches.secure import Handshakes, Streams
 
 ERRORS_ALLOWED = 0.0005
 
@@ -54,16 +55,14 @@ class Rate(Scenario):
         """Starts the peer once, warm, for all rounds."""
         with bench.running(subject) as (process, launch):
             port = launch.ports[self.load.mode]
-            warm = self.load.command(bench.toolbox, port, bench.origin, bench.settings.warmup)
-            bench.drive(warm, bench.settings.warmup)
+            bench.put(self.load, port, bench.settings.warmup)
             yield lambda: self._sample(bench, process, port)
 
     def _sample(self, bench: Bench, process: Managed, port: int) -> Row:
         seconds = bench.settings.seconds
         pss: list[int] = []
         cpu, began = process.cpu_ns(), time.monotonic()
-        command = self.load.command(bench.toolbox, port, bench.origin, seconds)
-        result = bench.drive(command, seconds, lambda: pss.append(process.pss_kib()))
+        result = bench.put(self.load, port, seconds, lambda: pss.append(process.pss_kib()))
         cpu, wall = process.cpu_ns() - cpu, time.monotonic() - began
         if result.errors > ERRORS_ALLOWED * result.requests:
             asked = result.requests + result.errors
@@ -239,8 +238,10 @@ class Soak(Scenario):
 
 
 KIB, MIB = 1024, 1024 * 1024
-REVERSE, FORWARD = Mode.REVERSE, Mode.FORWARD
+REVERSE, FORWARD, TLS = Mode.REVERSE, Mode.FORWARD, Mode.TLS
 KEPT = "kept connections on both sides"
+SUITE = "TLS 1.3 (X25519, AES-128-GCM)"
+H2_IN = f"HTTP/2 over {SUITE} from 10 clients with 10 streams at a time each"
 
 SCENARIOS: tuple[Scenario, ...] = (
     Rate("reverse-1k", "Reverse, 1 KiB", Requests(REVERSE, KIB, 64), f"64 {KEPT}."),
@@ -276,6 +277,38 @@ SCENARIOS: tuple[Scenario, ...] = (
         "32 tunnels, 64 bytes there and back; the unit is one round trip.",
         unit="round trip",
         units="round trips",
+    ),
+    Rate("reverse-tls-1k", "TLS, 1 KiB", Streams(TLS, KIB, 64), f"HTTP/1.1 over {SUITE}, 64 {KEPT}."),
+    Rate("reverse-tls-1m", "TLS, 1 MiB", Streams(TLS, MIB, 16), f"HTTP/1.1 over {SUITE}, 16 {KEPT}."),
+    Rate(
+        "tls-handshakes",
+        "TLS, full handshakes",
+        Handshakes(KIB, 32),
+        f"{SUITE}, certificates with ECDSA keys (P-256), 32 clients at a time; each request, 1 KiB, on a new "
+        "connection with a full handshake; upstream kept.",
+        unit="handshake",
+        units="handshakes",
+    ),
+    Rate(
+        "tls-resumed",
+        "TLS, resumed handshakes",
+        Handshakes(KIB, 32, resumed=True),
+        "The same, each connection with a ticket from the one before.",
+        unit="handshake",
+        units="handshakes",
+    ),
+    Rate("h2-10", "HTTP/2, 10 streams", Streams(TLS, KIB, 10, 10), f"{H2_IN}, HTTP/1.1 to the origin; 1 KiB."),
+    Rate(
+        "h2-100",
+        "HTTP/2, 100 streams",
+        Streams(TLS, KIB, 10, 100),
+        "The same with 100 streams at a time on each.",
+    ),
+    Rate(
+        "h2-both",
+        "HTTP/2 on both sides",
+        Streams(Mode.H2, KIB, 10, 10),
+        f"{H2_IN}, HTTP/2 in the clear to the origin (nghttpd); 1 KiB.",
     ),
     Idle(),
     StartUp(),

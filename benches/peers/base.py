@@ -19,6 +19,15 @@ class Mode(enum.Enum):
     REVERSE = "reverse"
     FORWARD = "forward"
     TUNNEL = "tunnel"
+    # TLS in, HTTP/1.1 or HTTP/2 by ALPN; HTTP/1.1 in the clear to the origin
+    TLS = "tls"
+    # the same in; HTTP/2 in the clear to the origin
+    H2 = "h2"
+
+    @property
+    def host(self) -> str:
+        """The name that a reverse proxy is asked for; Reviver chooses by it whether HTTP/2 goes to the origin."""
+        return "h2.bench.example" if self is Mode.H2 else "bench.example"
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Origin:
     http: int
     bulk: int
     echo: int
+    h2: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class Peer(ABC):
 
     def __init__(self, toolbox: Toolbox) -> None:
         self.path = toolbox.programs[self.program]
+        self.certificate = toolbox.certificate
 
     def version(self) -> str:
         """The version as the program tells it."""

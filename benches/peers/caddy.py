@@ -18,17 +18,30 @@ CONFIGURATION = Template(
         output discard
     }
     servers {
-        protocols h1
+        protocols h1 h2
+    }
+}
+(to_origin) {
+    reverse_proxy {args[0]} {
+        transport http {
+            keepalive_idle_conns_per_host 1024
+            compression off
+        }
     }
 }
 http://:$port {
     bind 127.0.0.1
-    reverse_proxy 127.0.0.1:$origin {
-        transport http {
-            keepalive_idle_conns_per_host 128
-            compression off
-        }
-    }
+    import to_origin 127.0.0.1:$origin
+}
+https://:$tls {
+    bind 127.0.0.1
+    tls $certificate $certificate
+    import to_origin 127.0.0.1:$origin
+}
+https://:$h2 {
+    bind 127.0.0.1
+    tls $certificate $certificate
+    import to_origin h2c://127.0.0.1:$origin_h2
 }
 """
 )
@@ -39,18 +52,27 @@ class Caddy(Peer):
 
     name = "Caddy"
     program = "caddy"
-    modes = frozenset({Mode.REVERSE})
-    settings = "`GOMAXPROCS=1`, 128 idle upstream connections kept, no log, no admin API"
+    modes = frozenset({Mode.REVERSE, Mode.TLS, Mode.H2})
+    settings = "`GOMAXPROCS=1`, 1024 idle upstream connections kept, no log, no admin API"
     version_arguments = ("version",)
     environment = MappingProxyType({"GOMAXPROCS": "1"})
 
     def prepare(self, folder: Path, port: int, origin: Origin) -> Launch:
         """One process in the foreground, its state inside the folder."""
         path = folder / "Caddyfile"
-        path.write_text(CONFIGURATION.substitute(port=port, origin=origin.http))
+        ports = {Mode.REVERSE: port, Mode.TLS: port + 1, Mode.H2: port + 2}
+        text = CONFIGURATION.substitute(
+            port=port,
+            tls=ports[Mode.TLS],
+            h2=ports[Mode.H2],
+            origin=origin.http,
+            origin_h2=origin.h2,
+            certificate=self.certificate,
+        )
+        path.write_text(text)
         state = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
         return Launch(
             [self.path, "run", "--adapter", "caddyfile", "--config", path],
-            {Mode.REVERSE: port},
+            ports,
             {**self.environment, **state},
         )

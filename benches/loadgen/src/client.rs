@@ -168,7 +168,7 @@ impl Sink {
 }
 
 /// Reads until a head is whole; returns its length and how much of the buffer is filled.
-fn head(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<(usize, usize)> {
+pub fn head(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<(usize, usize)> {
     let mut filled = 0;
     loop {
         match stream.read(&mut buffer[filled..])? {
@@ -196,7 +196,8 @@ pub fn asks_to_close(head: &[u8]) -> bool {
     head.split(|byte| *byte == b'\n').any(|line| line.trim_ascii().eq_ignore_ascii_case(b"connection: close"))
 }
 
-fn content_length(head: &[u8]) -> Option<u64> {
+/// What `Content-Length` says in that head.
+pub fn content_length(head: &[u8]) -> Option<u64> {
     head.split(|byte| *byte == b'\n').find_map(|line| {
         let (name, value) = line.split_at_checked(15)?;
         name.eq_ignore_ascii_case(b"content-length:").then_some(value)?;
@@ -204,7 +205,8 @@ fn content_length(head: &[u8]) -> Option<u64> {
     })
 }
 
-fn bad(text: &str) -> io::Error {
+/// An error of what was received, in words for a person.
+pub fn bad(text: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, text.to_owned())
 }
 

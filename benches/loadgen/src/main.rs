@@ -4,6 +4,7 @@
 //! answers from memory and the clients discard bodies inside the kernel.
 
 mod client;
+mod handshakes;
 mod http;
 mod idle;
 mod origin;
@@ -23,6 +24,7 @@ const USAGE: &str = "usage:
   loadgen http    PROXY TARGET HOST [options]      GET TARGET over kept connections
   loadgen bulk    PROXY AUTHORITY [options]        CONNECT, then reads as fast as it can
   loadgen pingpong PROXY AUTHORITY [options]       CONNECT, then small messages there and back
+  loadgen handshakes PROXY TARGET HOST full|resumed [options]  GET TARGET over TLS, each on a connection of its own
   loadgen idle    PROXY TARGET HOST [options]      one request a connection, then keeps all open until stdin ends
 options: --connections N (16)  --seconds S (5)  --requests N (without bound)";
 
@@ -63,6 +65,9 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["origin", http, bulk, echo] => origin::serve(http.parse()?, bulk.parse()?, echo.parse()?)?,
         ["relay", listen, upstream] => relay::serve(listen.parse()?, upstream.parse()?)?,
         ["http", proxy, target, host] => print(&http::load(address(proxy)?, target, host, options)?)?,
+        ["handshakes", proxy, target, host, kind @ ("full" | "resumed")] => {
+            print(&handshakes::load(address(proxy)?, target, host, kind == "resumed", options)?)?;
+        }
         ["bulk", proxy, authority] => print(&tunnel::bulk(address(proxy)?, authority, options)?)?,
         ["pingpong", proxy, authority] => print(&tunnel::pingpong(address(proxy)?, authority, options)?)?,
         ["idle", proxy, target, host] => idle::hold(address(proxy)?, target, host, options.connections)?,

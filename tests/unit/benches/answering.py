@@ -1,5 +1,6 @@
-"""A server that answers every GET and remembers the request targets as they were sent."""
+"""A server that answers every GET and remembers what it was asked for, as it was sent."""
 
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -7,16 +8,18 @@ from typing import Self
 
 
 class Answering:
-    """Serves on a free loopback port while its context lasts."""
+    """Serves on a free loopback port while its context lasts; over TLS where it has a context for that."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, tls: ssl.SSLContext | None = None) -> None:
         targets: set[str] = set()
+        hosts: set[str | None] = set()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 targets.add(self.path)
+                hosts.add(self.headers["Host"])
                 self.send_response(200)
                 self.send_header("Content-Length", str(size))
                 self.end_headers()
@@ -25,8 +28,10 @@ class Answering:
             def log_message(self, *_: object) -> None:
                 """Says nothing."""
 
-        self.targets = targets
+        self.targets, self.hosts = targets, hosts
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ from benches.peers import PEERS, Mode, Origin, Peer
 from benches.toolbox import Toolbox
 from reviver.config import load_file
 
-ORIGIN = Origin(http=18100, bulk=18101, echo=18102)
+ORIGIN = Origin(http=18100, bulk=18101, echo=18102, h2=18103)
 
 
 @pytest.fixture
@@ -28,6 +28,9 @@ def test_a_peer_has_a_port_of_its_ten_for_each_direction_and_knows_the_origin(
     assert "$folder" not in written
     if Mode.REVERSE in kind.modes:
         assert "18100" in written
+    if Mode.TLS in kind.modes:
+        assert str(toolbox.certificate) in written
+    assert ("18103" in written) == (Mode.H2 in kind.modes)
 
 
 def test_reviver_reads_its_configuration(toolbox: Toolbox, tmp_path: Path) -> None:
@@ -35,7 +38,9 @@ def test_reviver_reads_its_configuration(toolbox: Toolbox, tmp_path: Path) -> No
     kind(toolbox).prepare(tmp_path, 18110, ORIGIN)
     loaded = load_file(tmp_path / "reviver.yaml")
     assert loaded.config.workers == 1
-    assert set(loaded.config.listeners) == {"web", "office"}
+    assert set(loaded.config.listeners) == {"web", "office", "tls"}
+    assert loaded.config.reverse is not None
+    assert loaded.config.reverse.pools["origin-h2"].protocol == "h2"
     assert len(loaded.config.logs or []) == 1
 
 
@@ -43,7 +48,7 @@ def test_envoys_configuration_is_json(toolbox: Toolbox, tmp_path: Path) -> None:
     kind = next(kind for kind in PEERS if kind.name == "Envoy")
     kind(toolbox).prepare(tmp_path, 18110, ORIGIN)
     resources = json.loads((tmp_path / "envoy.json").read_text())["static_resources"]
-    assert [listener["name"] for listener in resources["listeners"]] == ["reverse", "forward"]
+    assert [listener["name"] for listener in resources["listeners"]] == ["reverse", "forward", "tls", "h2"]
 
 
 def test_a_version_is_told_without_the_path_of_the_program(tmp_path: Path) -> None:

@@ -69,6 +69,13 @@ def test_the_best_peer_is_neither_reviver_nor_the_floor() -> None:
     assert (verdict.peer, verdict.met) == ("HAProxy", False)
 
 
+def test_a_target_may_be_the_best_of_some_peers() -> None:
+    outcome = measured("h2-10", Reviver=[15], HAProxy=[14], nginx=[21], Envoy=[5])
+    (verdict,) = judge({"h2-10": outcome})
+    assert (verdict.peer, verdict.limit, verdict.met) == ("HAProxy", 14, False)
+    assert "| the best of HAProxy, nginx and Debian nginx (HAProxy) | 14.00 | 15.00 | **no** |" in report(outcome)
+
+
 def test_a_target_without_its_peer_is_not_judged() -> None:
     assert judge({"forward-1k": measured("forward-1k", Reviver=[10], HAProxy=[20])}) == []
 
