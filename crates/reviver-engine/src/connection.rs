@@ -229,15 +229,17 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
 pub fn serve(mut connection: Connection) -> impl Future<Output = ()> {
     async move {
         // The state of a request is boxed: it takes no memory while the connection is idle.
+        let mut at_once = false;
         if greeting::is_due(&connection) {
             match Box::pin(greeting::greet(&mut connection)).await {
-                Greeted::Http1 => {}
+                // The first request may have come with the end of the handshake.
+                Greeted::Http1 => at_once = true,
                 Greeted::Http2 => return Box::pin(http2::serve(&mut connection, Vec::new())).await,
                 Greeted::Over => return,
             }
         }
         while begin_wait(&connection)
-            && std::future::poll_fn(|cx| poll_request(&mut connection, cx)).await
+            && (std::mem::take(&mut at_once) || std::future::poll_fn(|cx| poll_request(&mut connection, cx)).await)
             && Box::pin(serve_busy(&mut connection)).await
         {}
     }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use reviver_flow::{BodyPlan, Client, Command, Credentials, Ending, Event, Flow, Relayed, Sent, Slug, credentials};
-use reviver_http::{FieldKind, Framing, ParseError, RequestHead};
+use reviver_http::{FieldKind, Framing, ParseError, RequestHead, Scheme, TargetForm};
 use reviver_plan::BasicAuth;
 
 use crate::answer;
@@ -116,6 +116,10 @@ pub async fn run(
 ) -> Then {
     let core = Rc::clone(&connection.core);
     let started = times.started;
+    // What the client is spoken to by counts, and not what it says.
+    if matches!(work.request.form, TargetForm::Origin | TargetForm::Asterisk) {
+        work.request.scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    }
     let client = client_of(connection, snapshot, Some(&work.request));
     let address = client.address;
     let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, core.unix_ms_at(started));
@@ -381,6 +385,7 @@ fn entry<'a>(
         response,
         user,
         socks: protocol == ClientProtocol::Socks5,
+        tls: flow.client_tls(),
     }
 }
 

@@ -371,42 +371,20 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use reviver_flow::{Ending, Reason, Times};
-    use serde_json::{Value, json};
+    use reviver_testkit as plans;
+    use serde_json::json;
 
     use super::*;
 
     /// A plan with routes of these names, all to one pool with two servers.
     fn plan(listener: &str, routes: &[&str]) -> Plan {
-        let headers = json!({"set": [], "add": [], "remove": []});
-        let route = |name: &&str| {
-            json!({
-                "name": name, "at": "r.yaml:1", "action": {"pool": 0},
-                "matches": {"host": [], "path": [], "method": [], "header": [], "query": [], "cookie": [], "client": []},
-                "rewrite": {"strip_prefix": null, "replace": null, "add_prefix": null, "host": null},
-                "request_headers": headers, "response_headers": headers,
-                "retry": {"attempts": 2, "on_connect": true, "on_reset": true, "on_status": []},
-                "connect_ms": 1, "first_byte_ms": 1, "idle_ms": 1, "body": 0,
-            })
-        };
-        let server = |address: &str| json!({"address": address, "at": "r.yaml:2", "weight": 1, "backup": false});
-        let document: Value = json!({
-            "fingerprint": "", "workers": 2, "trusted_proxies": [], "via": "v", "forward": null, "logs": [],
-            "listeners": [{
-                "name": listener, "at": "r.yaml:3", "bind": ["127.0.0.1:0"], "role": "reverse", "backlog": 1,
-                "limits": {"head": 1, "fields": 1, "target": 1, "body": 0, "connections": 0,
-                           "requests_per_connection": 0},
-                "timeouts": {"head_ms": 1, "body_ms": 1, "keep_alive_ms": 1, "connect_ms": 1, "first_byte_ms": 1,
-                             "idle_ms": 1, "tunnel_ms": 1},
-            }],
-            "resolver": {"servers": [], "hosts_file": true, "min_ttl_ms": 1, "max_ttl_ms": 1, "cache_size": 1,
-                         "timeout_ms": 1, "fallback_delay_ms": 1},
-            "reverse": {
-                "routes": routes.iter().map(route).collect::<Vec<_>>(),
-                "pools": [{"name": "pool", "at": "r.yaml:4", "servers": [server("a:1"), server("b:2")],
-                           "balance": "round_robin", "max_idle": 1, "idle_ms": 1}],
-            },
-        });
-        serde_json::from_value(document).unwrap()
+        let mut halves = plans::reverse(&["a:1", "b:2"]);
+        let routes = routes.iter().map(|name| plans::route(name, json!({"pool": 0}), json!({}))).collect::<Vec<_>>();
+        halves["reverse"]["routes"] = json!(routes);
+        halves["reverse"]["pools"][0]["name"] = json!("pool");
+        let mut plan = plans::plan(halves);
+        listener.clone_into(&mut plan.listeners[0].name);
+        plan
     }
 
     fn record(route: u32, server: u32, status: u16, total: u64) -> Record {

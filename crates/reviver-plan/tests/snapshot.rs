@@ -98,7 +98,7 @@ fn each_condition_of_a_plan_reaches_the_router() {
     let (line, host, field, cookie) = ("GET /v1/x?v=2", "a.api.example", "X-A: 1", "c=xy");
     let find = |line: &str, host: &str, field: &str, cookie: &str, client: &str| {
         let text = format!("{line} HTTP/1.1\r\nHost: {host}\r\n{field}\r\nCookie: {cookie}\r\n\r\n");
-        router.find(&request(&text), client.parse().expect("an address"))
+        router.find(&request(&text), client.parse::<std::net::IpAddr>().expect("an address"))
     };
     assert_eq!(find(line, host, field, cookie, "192.0.2.7"), Some(0));
     assert_eq!(find("GET /beta?v=2", host, field, cookie, "192.0.2.7"), Some(0));

@@ -54,6 +54,7 @@ fn a_route_is_found_without_the_heap() {
         query: vec![("v".into(), value("a b")), ("w".into(), ValuePattern::Regex("^[0-9]".into()))],
         cookie: vec![("group".into(), value("a"))],
         client: vec!["10.0.0.0/8".parse().expect("a network")],
+        certificate: None,
     };
     let other = Matcher { cookie: vec![("group".into(), value("b"))], ..picky.clone() };
     let router = Router::new(vec![other, picky]).expect("a router");

@@ -55,6 +55,8 @@ pub struct Entry<'a> {
     pub user: Option<&'a str>,
     /// The flow came by SOCKS5; `head` is then the CONNECT that it stands for.
     pub socks: bool,
+    /// Of the client's connection; none where it is not encrypted.
+    pub tls: Option<&'a reviver_flow::ClientTls>,
 }
 
 /// What became of an entry.

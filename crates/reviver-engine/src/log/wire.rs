@@ -27,6 +27,7 @@ const TUNNEL: u8 = 8;
 const SOCKS: u8 = 16;
 const HAS_HEAD: u8 = 32;
 const HTTPS: u8 = 64;
+const HAS_TLS: u8 = 128;
 
 /// Which of the flow's heads a recorded field comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,10 @@ pub(super) struct Line<'a> {
     pub user_agent: Option<&'a [u8]>,
     pub referer: Option<&'a [u8]>,
     pub content_type: Option<&'a [u8]>,
+    /// Version of TLS, name that the client asked for, and subject of its certificate.
+    pub tls: Option<&'a [u8]>,
+    pub sni: Option<&'a [u8]>,
+    pub client_certificate: Option<&'a [u8]>,
     fields: &'a [u8],
 }
 
@@ -120,6 +125,7 @@ pub(super) fn encode(entry: &Entry<'_>, selection: &Selection, out: &mut Vec<u8>
         (TUNNEL, record.tunnel),
         (SOCKS, entry.socks),
         (HAS_HEAD, head.is_some()),
+        (HAS_TLS, entry.tls.is_some()),
         (HTTPS, head.is_some_and(|h| h.scheme == Scheme::Https)),
     ] {
         flags |= if set { bit } else { 0 };
@@ -170,6 +176,11 @@ pub(super) fn encode(entry: &Entry<'_>, selection: &Selection, out: &mut Vec<u8>
     texts.put(one(FieldKind::UserAgent));
     texts.put(one(FieldKind::Referer));
     texts.put(entry.response.and_then(|r| r.values_of(b"content-type").next()));
+    if let Some(tls) = entry.tls {
+        texts.put(Some(tls.version.as_bytes()));
+        texts.put(tls.sni.as_ref().map(|name| name.as_bytes()));
+        texts.put(tls.certificate.as_ref().map(|c| c.subject.as_bytes()));
+    }
     if let Some(head) = head.filter(|_| !selection.request.is_empty()) {
         let fields = head.fields().iter().map(|f| (head.name(f), head.value(f), f.kind));
         texts.put_fields(0, fields, &selection.request);
@@ -192,7 +203,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Line<'_>> {
     let upstream: [u8; 16] = r.array()?;
     let [flags, slug, ending, via, attempts, version, form] = r.array()?;
     let has = |bit| flags & bit != 0;
-    Some(Line {
+    let mut line = Line {
         started_ms,
         total,
         bytes_in,
@@ -235,8 +246,16 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Line<'_>> {
         user_agent: r.text()?,
         referer: r.text()?,
         content_type: r.text()?,
-        fields: r.0,
-    })
+        tls: None,
+        sni: None,
+        client_certificate: None,
+        fields: &[],
+    };
+    if has(HAS_TLS) {
+        (line.tls, line.sni, line.client_certificate) = (r.text()?, r.text()?, r.text()?);
+    }
+    line.fields = r.0;
+    Some(line)
 }
 
 fn address(ip: IpAddr) -> [u8; 16] {

@@ -73,6 +73,9 @@ keys! {
     Path "path";
     Query "query";
     Protocol "protocol";
+    Tls "tls";
+    Sni "sni";
+    ClientCertificate "client_certificate";
     Route "route";
     Pool "pool";
     Server "server";
@@ -125,6 +128,9 @@ impl Key {
             Key::Path => filled(line.path),
             Key::Query => line.query.map_or(Value::Null, Value::Query),
             Key::Protocol => word(protocol(line)),
+            Key::Tls => text(line.tls),
+            Key::Sni => text(line.sni),
+            Key::ClientCertificate => text(line.client_certificate),
             Key::Route => text(line.route),
             Key::Pool => text(line.pool),
             Key::Server => text(line.server),

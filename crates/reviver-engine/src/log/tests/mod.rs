@@ -103,6 +103,7 @@ pub(super) fn entry<'a>(record: &'a Record, head: Option<&'a RequestHead>) -> En
         response: None,
         user: None,
         socks: false,
+        tls: None,
     }
 }
 
