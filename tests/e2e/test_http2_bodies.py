@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
@@ -10,7 +9,7 @@ from h2.settings import SettingCodes
 
 from tests.support.http2 import Http2Client, Reset, fetch2
 from tests.support.origin import Exchange, Origin, Waits, replies
-from tests.support.proxy import Proxy, reverse
+from tests.support.proxy import Proxy, resident, reverse
 from tests.support.tls import tls_listener
 from tests.support.wait import settled, until, wait_for
 
@@ -28,14 +27,6 @@ def origin() -> Iterator[Origin]:
 def proxy(origin: Origin) -> Iterator[Proxy]:
     with Proxy(reverse([origin.address], listener=tls_listener())) as proxy:
         yield proxy
-
-
-def resident(proxy: Proxy) -> int:
-    """Memory of the process, in bytes."""
-    for line in Path(f"/proc/{proxy.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no VmRSS")
 
 
 def test_large_bodies_both_ways(proxy: Proxy, origin: Origin) -> None:

@@ -250,6 +250,12 @@ def listens(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
+def resident(proxy: Proxy) -> int:
+    """Memory of the process, in bytes."""
+    (line,) = (line for line in Path(f"/proc/{proxy.pid}/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
 def _as_list(value: Any) -> list[str]:
     return list(value) if isinstance(value, list) else [str(value)]
 
