@@ -37,7 +37,11 @@ def origin() -> Iterator[Origin]:
 def proxy(origin: Origin) -> Iterator[Proxy]:
     with Proxy(
         reverse(
-            [origin.address], routes=[{"name": "all", "pool": "all"}], workers=1, timeout={"head": "1s", "body": "1s"}
+            [origin.address],
+            routes=[{"name": "all", "pool": "all"}],
+            workers=1,
+            timeout={"head": "1s", "body": "1s"},
+            listener={"http2": False},
         )
     ) as proxy:
         yield proxy
