@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Streams(Load):
         options = ["-t1", f"-c{self.connections}", f"-m{self.streams or 1}", f"-D{round(seconds * 1000)}ms"]
         options += [f"--npn-list={self.protocol}", f"--tls13-ciphers={CIPHER}", f"--groups={GROUP}"]
         where = [f"--log-file={times(toolbox)}", f"--connect-to=127.0.0.1:{port}"]
-        # one that is left from before would be appended to
+        # one that is left from a load that failed would be appended to
         times(toolbox).unlink(missing_ok=True)
         return [str(toolbox.programs["h2load"]), *options, *where, f"https://{self.mode.host}/{self.size}"]
 
@@ -46,6 +47,7 @@ class Streams(Load):
         failed = int(found(r"^requests: .* (\d+) failed", output))
         redirected = int(found(r"^status codes: .* (\d+) 3xx", output))
         took = sorted(int(line.split("\t")[2]) for line in times(toolbox).read_text().splitlines())
+        times(toolbox).unlink()
         return Result(
             requests=succeeded - redirected,
             errors=failed + redirected,
@@ -76,8 +78,8 @@ class Handshakes(Load):
 
 
 def times(toolbox: Toolbox) -> Path:
-    """Where h2load writes the time of each request."""
-    return toolbox.folder / "h2load.log"
+    """Where h2load writes the time of each request; another run of the benchmark has a file of its own."""
+    return toolbox.folder / f"h2load-{os.getpid()}.log"
 
 
 def found(pattern: str, output: str, default: str | None = None) -> str:

@@ -33,8 +33,9 @@ TIMES = "".join(f"1795517745015{took}\t200\t{took}\n" for took in range(200, 100
 
 @pytest.fixture
 def toolbox(tmp_path: Path) -> Toolbox:
-    (tmp_path / "h2load.log").write_text(TIMES)
-    return Toolbox(tmp_path, {"h2load": Path("/opt/h2load"), "loadgen": Path("/opt/loadgen")})
+    toolbox = Toolbox(tmp_path, {"h2load": Path("/opt/h2load"), "loadgen": Path("/opt/loadgen")})
+    times(toolbox).write_text(TIMES)
+    return toolbox
 
 
 def test_streams_are_asked_for_with_one_choice_of_protocol_suite_and_group(toolbox: Toolbox) -> None:
