@@ -70,6 +70,9 @@ class Connection:
         if self.origin.tls:
             self.sock = self.origin.tls.wrap(self.sock)
         self.http.initiate_connection()
+        # `h2` would end the connection over one stream too many; what is over the limit is refused instead
+        self.http.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 1 << 31
+        self.http.local_settings.acknowledge()
         if self.origin.window > 65_535:
             self.http.increment_flow_control_window(self.origin.window - 65_535)
         self.flush()
@@ -120,7 +123,12 @@ class Connection:
                     event.stream_id,
                 )
                 self.requests[event.stream_id] = request
-                self.origin.arrived(Exchange(self, request))
+                limit = self.origin.settings.get(SettingCodes.MAX_CONCURRENT_STREAMS, 100)
+                if self.http.open_inbound_streams > limit:
+                    self.origin.refused += 1
+                    self.http.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
+                else:
+                    self.origin.arrived(Exchange(self, request))
             case h2.events.DataReceived():
                 request = self.requests[event.stream_id]
                 request.body += event.data
@@ -281,6 +289,8 @@ class Http2Origin:
         self.requests: list[Request] = []
         self.connections: list[Connection] = []
         self.failures: list[BaseException] = []
+        #: Streams that were over MAX_CONCURRENT_STREAMS.
+        self.refused = 0
         self._news = threading.Condition()
         self.sock = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = int(self.sock.getsockname()[1])
