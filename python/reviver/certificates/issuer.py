@@ -32,6 +32,8 @@ Pause = Callable[[float], None]
 
 NETWORK_PATIENCE = 20
 """Seconds that one request to the directory may take."""
+NONCES = 5
+"""Pairs of attempts at a request whose nonce is refused."""
 PATIENCE = 300.0
 """Seconds in which an authority has to check the proofs, and again to issue."""
 FIRST_POLL, SLOWEST_POLL = 0.25, 10.0
@@ -63,8 +65,7 @@ class AcmeIssuer:
     def renewal(self, want: Want, chain: str) -> Renewal:
         """See `Issuer`."""
         with explained() as retry:
-            network = acme.ClientNetwork(user_agent=_agent(), timeout=NETWORK_PATIENCE)
-            _trust(network, want)
+            network = _Network(want, None)
             retry.follow(network.session)
             client = acme.ClientV2(acme.ClientV2.get_directory(want.directory, network), network)
             at, ask_again = client.renewal_time(chain.encode())
@@ -72,13 +73,32 @@ class AcmeIssuer:
             return Renewal(None if at is None else at.astimezone(UTC), ask_again.astimezone(UTC))
 
 
+class _Network(acme.ClientNetwork):
+    """The library's, with our patience and the authorities that are trusted here."""
+
+    def __init__(self, want: Want, key: JWKEC | None) -> None:
+        super().__init__(key, alg=ES256, user_agent=f"reviver/{__version__}", timeout=NETWORK_PATIENCE)
+        if (bundle := _bundle(want)) is not None:
+            # `verify` of requests is a path too
+            self.verify_ssl = cast(bool, str(bundle))
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Nonces that the server does not take are replaced (RFC 8555, section 6.5), more often than once."""
+        for _ in range(NONCES - 1):
+            try:
+                return super().post(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
+
+
 @contextlib.contextmanager
 def _client(want: Want, pause: Pause) -> Iterator[acme.ClientV2]:
     """A client with an account. Errors of the library come out as IssueError."""
     with explained() as retry:
         with want.storage.lock(want.account, pause):
-            network = acme.ClientNetwork(_account_key(want), alg=ES256, user_agent=_agent(), timeout=NETWORK_PATIENCE)
-            _trust(network, want)
+            network = _Network(want, _account_key(want))
             retry.follow(network.session)
             client = acme.ClientV2(acme.ClientV2.get_directory(want.directory, network), network)
             uri = want.storage.read_table(f"{want.account}.json").get("uri")
@@ -252,14 +272,7 @@ def new_key(kind: str) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def _trust(network: acme.ClientNetwork, want: Want) -> None:
-    """Whom to believe that they are the directory: the file that was given, else the system, else the library's."""
+def _bundle(want: Want) -> str | Path | None:
+    """Who vouches for the directory: the file that was given, else the system's; None: those of the library."""
     given = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    bundle = want.directory_ca or next((path for path in (given, *BUNDLES) if path and Path(path).is_file()), None)
-    if bundle is not None:
-        # `verify` of requests is a path too
-        network.verify_ssl = cast(bool, str(bundle))
-
-
-def _agent() -> str:
-    return f"reviver/{__version__}"
+    return want.directory_ca or next((path for path in (given, *BUNDLES) if path and Path(path).is_file()), None)

@@ -226,8 +226,9 @@ class Manager:
         ]
         if not workers:
             known = [f"{listener} ({worker.keeper.want.title})" for listener, worker in self.current.workers.items()]
-            which = "no certificate is automatic here" if name is None else f"no automatic certificate {name!r}"
-            raise OperationError(which + (f"; there are: {', '.join(known)}" if known else ""))
+            if not known:
+                raise OperationError("no certificate is automatic here")
+            raise OperationError(f"no automatic certificate {name!r}; there are: {', '.join(known)}")
         wishes = []
         for worker in workers:
             wishes.append(worker.keeper.ask())

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from reviver.certificates.rows import rows
+from reviver.control.files import signature
 from reviver.control.proxy import Proxy
 from reviver.control.server import Progress
-from reviver.control.watch import Together, changes, signature
+from reviver.control.watch import Together, stirrings
 from reviver.errors import ConfigurationError, OperationError, ReviverError
 
 PROGRESS_EVERY = 1.0
@@ -20,7 +22,6 @@ class Certificates:
     def __init__(self, proxy: Proxy, report: Callable[[str], None]) -> None:
         self._proxy = proxy
         self._report = report
-        self._seen = signature(proxy.certificate_files)
 
     # ---- files
 
@@ -29,17 +30,19 @@ class Certificates:
 
         Connections that are open keep the certificate that they were opened with.
         """
+        together = Together(lambda: self._proxy.compiled.certificate_files, self._take, self._refused)
+        stored = signature(self._stored())
+        async for _ in stirrings(lambda: {*self._proxy.compiled.certificate_files, *self._stored()}, ending):
+            await together.look(ending)
+            before, stored = stored, signature(self._stored())
+            if stored != before:
+                # most often it was this proxy; another one that shares the storage may have renewed
+                self._proxy.certificates.look()
 
-        def files() -> frozenset[Any]:
-            return self._proxy.certificate_files
-
-        together = Together(self._take, self._refused)
-        async for _ in changes(files, self._seen, ending):
-            await together.changed(files, ending)
+    def _stored(self) -> frozenset[Path]:
+        return self._proxy.certificates.current.files
 
     async def _take(self) -> Exception | None:
-        # a certificate of the storage that another proxy has renewed
-        self._proxy.certificates.look()
         try:
             done = await asyncio.to_thread(self._proxy.reread)
         except ReviverError as error:

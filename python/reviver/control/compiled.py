@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from reviver.certificates.proofs import Material
+from reviver.certificates.wants import certificate_files
 from reviver.compile import FINGERPRINT, Inputs, Plan, compile_plan, gather
 from reviver.config import Loaded
+from reviver.control.files import Signature, signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,8 @@ class Compiled:
     loaded: Loaded
     inputs: Inputs
     plan: Plan
+    certificate_files: Signature
+    """Those of certificates, keys and authorities, and the state in which they were read."""
 
     @property
     def document(self) -> str:
@@ -31,7 +35,7 @@ class Compiled:
 
     def made_with(self, material: Material) -> "Compiled":
         """The same configuration and the same files, with other certificates obtained or names being proved."""
-        return _compiled(self.loaded, self.inputs, material)
+        return _compiled(self.loaded, self.inputs, material, self.certificate_files)
 
 
 def compile_loaded(loaded: Loaded, material: Material | None = None) -> Compiled:
@@ -40,9 +44,11 @@ def compile_loaded(loaded: Loaded, material: Material | None = None) -> Compiled
     The plan bears the fingerprint that the compiler was made for; an engine of another one refuses it. Raises
     ConfigurationError with every error.
     """
-    return _compiled(loaded, gather(loaded), material or Material())
+    # before they are read: what changes meanwhile is another state
+    files = signature(certificate_files(loaded))
+    return _compiled(loaded, gather(loaded), material or Material(), files)
 
 
-def _compiled(loaded: Loaded, inputs: Inputs, material: Material) -> Compiled:
+def _compiled(loaded: Loaded, inputs: Inputs, material: Material, files: Signature) -> Compiled:
     inputs = replace(inputs, automatic=material.automatic, internal=material.internal, challenges=material.challenges)
-    return Compiled(loaded, inputs, compile_plan(loaded, inputs, fingerprint=FINGERPRINT))
+    return Compiled(loaded, inputs, compile_plan(loaded, inputs, fingerprint=FINGERPRINT), files)

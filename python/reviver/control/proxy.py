@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from reviver import __version__
 from reviver.certificates.manager import Manager, Prepared
-from reviver.certificates.wants import certificate_files
 from reviver.control import privileges
 from reviver.control.compiled import Compiled, compile_loaded
 from reviver.control.engine import DataPlane
@@ -88,11 +87,6 @@ class Proxy:
         """The configuration and every file that it refers to."""
         own = self._compiled.loaded.path
         return frozenset([*([] if own is None else [Path(own)]), *map(Path, self._compiled.inputs.files)])
-
-    @property
-    def certificate_files(self) -> frozenset[Path]:
-        """Those of certificates, keys and authorities, and the stored ones of automatic certificates."""
-        return certificate_files(self._compiled.loaded) | self.certificates.current.files
 
     def become(self, identity: privileges.Identity, *more: Path) -> None:
         """Gives the log files and `more` to that identity and becomes it, in every thread and for good."""

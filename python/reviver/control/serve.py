@@ -23,10 +23,11 @@ from reviver.control import passwords, paths, privileges, server
 from reviver.control.activation import inherited
 from reviver.control.certificates import Certificates
 from reviver.control.compiled import compile_loaded
+from reviver.control.files import signature
 from reviver.control.notify import Notifier
 from reviver.control.proxy import Proxy, Reloaded, Source
 from reviver.control.settings import Settings
-from reviver.control.watch import changes, signature
+from reviver.control.watch import changes
 from reviver.errors import ConfigurationError, ReviverError
 
 WARNINGS_EVERY = 1.0
@@ -96,7 +97,7 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
         if identity is not None:
             _load_what_comes_later((*LATER, *(OBTAINING if prepared.workers else ())))
             proxy.become(identity, path, *([path.parent] if own_folder else []))
-            for file in sorted(proxy.certificate_files):
+            for file in sorted(compiled.certificate_files):
                 if file.exists() and not os.access(file, os.R_OK, effective_ids=True):
                     report(f"{file} cannot be read as {identity}: reloads will fail until it can")
         return asyncio.run(_Service(proxy, path, notifier, watch=watch, on_ready=on_ready).run(listener))
@@ -258,7 +259,7 @@ class _Service:
 
     def _watched(self) -> frozenset[Path]:
         """The files that `--watch` is about; certificates are always followed."""
-        return self._proxy.files - self._proxy.certificate_files
+        return self._proxy.files - self._proxy.compiled.certificate_files.keys()
 
     # ---- the rest
 
