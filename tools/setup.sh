@@ -41,10 +41,11 @@ if [ "$level" = dev ]; then
     wished=()
     command -v openssl >/dev/null || wished+=(openssl)
     command -v h2load >/dev/null || wished+=(nghttp2-client)
+    command -v pebble >/dev/null || wished+=(pebble)
     command -v chromium >/dev/null || wished+=(chromium)
     if [ ${#wished[@]} -gt 0 ]; then
         if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-            say "clients for some of the tests; chromium is several hundred megabytes, once"
+            say "programs for some of the tests; chromium is several hundred megabytes, once"
             (debian "${wished[@]}") || say "not installed: ${wished[*]}; the tests that need them will be skipped"
         else
             say "missing: ${wished[*]}; the tests that need them will be skipped"
