@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.support.origin import Refusing
 from tests.support.proxy import Config, Proxy, reverse
 from tests.support.tls import authority, site, tls_listener
 
@@ -200,8 +201,6 @@ def test_a_cancelled_call(pair: Pair) -> None:
 
 def test_a_server_that_is_down() -> None:
     """A page of the proxy is not gRPC; clients map its status (502, 503) to UNAVAILABLE."""
-    from tests.support.origin import Refusing
-
     with Refusing() as dead, Proxy(reverse([dead.address], pool={"protocol": "h2"})) as proxy:
         with grpc.insecure_channel(f"localhost:{proxy.port}") as channel, pytest.raises(grpc.RpcError) as caught:
             channel.unary_unary(f"/{SERVICE}/Unary")(b"x", timeout=WAIT)
@@ -221,10 +220,10 @@ def test_keepalive_pings_are_no_flood() -> None:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
     ]
-    with Proxy(reverse([f"127.0.0.1:{port}"], pool={"protocol": "h2"})) as proxy:
-        with grpc.insecure_channel(f"localhost:{proxy.port}", options) as channel:
-            call = channel.unary_unary(f"/{SERVICE}/Unary")
-            end = time.monotonic() + 0.6
-            while time.monotonic() < end:
-                assert call(b"ab", timeout=WAIT) == b"ba"
+    config = reverse([f"127.0.0.1:{port}"], pool={"protocol": "h2"})
+    with Proxy(config) as proxy, grpc.insecure_channel(f"localhost:{proxy.port}", options) as channel:
+        call = channel.unary_unary(f"/{SERVICE}/Unary")
+        end = time.monotonic() + 0.6
+        while time.monotonic() < end:
+            assert call(b"ab", timeout=WAIT) == b"ba"
     server.stop(0).wait(WAIT)
