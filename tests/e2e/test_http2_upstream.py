@@ -267,8 +267,9 @@ def test_the_limit_that_is_known_is_kept(start: Start) -> None:
 
 
 def test_a_slow_server_holds_up_the_client(start: Start) -> None:
-    """A server that gives no room: the proxy takes so much and no more."""
-    proxy, origin = start(greedy=False)
+    """A server that gives no room: the proxy takes so much and no more, and gives up in time."""
+    routes = [{"name": "all", "pool": "all", "timeout": {"idle": "1s"}}]
+    proxy, origin = start({"routes": routes}, greedy=False)
     origin.on("/no-room", lambda exchange: exchange.respond(200, exchange.read_body()))
     with Client(proxy.port) as client:
         client.request("POST", "/no-room", [("Content-Length", "100000000")])
@@ -278,6 +279,9 @@ def test_a_slow_server_holds_up_the_client(start: Start) -> None:
             while sent < 100_000_000:
                 sent += client.sock.send(b"x" * 100_000)
         assert sent < 20_000_000
+        client.sock.settimeout(15)
+        assert client.response().status == 504
+    assert proxy.record("/no-room")["reason"] == "write_timeout"
 
 
 def test_a_slow_client_holds_up_its_stream_alone(both: Both) -> None:
