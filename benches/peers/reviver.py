@@ -14,6 +14,7 @@ listeners:
   web: {bind: "127.0.0.1:$reverse", role: reverse}
   office: {bind: "127.0.0.1:$forward", role: forward}
   tls: {bind: "127.0.0.1:$tls", role: reverse, tls: {certificates: [{certificate: $certificate}]}}
+limits: {requests_per_connection: none}
 logs:
   - {to: "file:$folder/access.log", format: json, rotate: {size: 512MiB, keep: 1}}
 control: {socket: $folder/control.sock}

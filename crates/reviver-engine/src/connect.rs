@@ -111,7 +111,8 @@ pub async fn connect(
         }
         Ok(upstream)
     };
-    let mut opening = std::pin::pin!(opening);
+    // On the heap, since most flows find a connection: a flow's own state stays small.
+    let mut opening = Box::pin(opening);
     poll_fn(|cx| {
         if let Poll::Ready(result) = opening.as_mut().poll(cx) {
             return Poll::Ready(result.map_err(failed));

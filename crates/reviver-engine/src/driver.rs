@@ -140,7 +140,7 @@ pub async fn run(
     loop {
         command = match command {
             Command::Authenticate => {
-                let outcome = authenticate(connection, snapshot, work, address, &mut carried).await;
+                let outcome = Box::pin(authenticate(connection, snapshot, work, address, &mut carried)).await;
                 flow.step(outcome, Instant::now())
             }
             Command::Answer(answer) => {
@@ -249,7 +249,8 @@ pub async fn run(
                     exchange.give_up(connection, work);
                 }
                 let counted = core.metrics.enter(&snapshot.metrics, Gauge::Tunnels, listener);
-                let moved = tunnel::run(connection, work, upstream, &flow, snapshot, listener, protocol).await;
+                let tunnel = tunnel::run(connection, work, upstream, &flow, snapshot, listener, protocol);
+                let moved = Box::pin(tunnel).await;
                 drop(counted);
                 flow.record.bytes_in += moved.from_client;
                 flow.record.bytes_out += moved.opening + moved.to_client;

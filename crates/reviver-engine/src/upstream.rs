@@ -30,7 +30,7 @@ pub struct Upstream {
     /// Where it goes when it can be used again.
     pub home: Option<Rc<IdlePool>>,
     /// A connection that flows share: the stream begins with the request.
-    pub http2: Option<Established>,
+    pub http2: Option<Box<Established>>,
     /// It takes extended CONNECT (RFC 8441).
     pub websocket: bool,
 }
@@ -42,7 +42,7 @@ impl Upstream {
 
     pub fn over_http2(connection: Established, reused: bool) -> Self {
         let address = connection.address;
-        Self { reused, http2: Some(connection), ..Self::over_http1(Stream::Taken, address, None) }
+        Self { reused, http2: Some(Box::new(connection)), ..Self::over_http1(Stream::Taken, address, None) }
     }
 }
 

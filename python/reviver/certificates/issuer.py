@@ -1,7 +1,6 @@
 """Obtains certificates by ACME (RFC 8555), with certbot's library. Imported where that is needed: it loads slowly."""
 
 import contextlib
-import itertools
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -37,6 +36,8 @@ NONCES = 5
 PATIENCE = 300.0
 """Seconds in which an authority has to check the proofs, and again to issue."""
 FIRST_POLL, SLOWEST_POLL = 0.25, 10.0
+LONGEST_RETRY = 60.0
+"""Seconds between looks, by ourselves and as the authority asks for."""
 BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -211,14 +212,14 @@ def _kind(challenge: messages.ChallengeBody) -> str:
 
 def _await_authorizations(client: acme.ClientV2, order: messages.OrderResource, pause: Pause) -> None:
     """Waits until every name has been checked, so that all that failed are told at once."""
-    waits = _waits("the authority has not checked the names within {:g} s")
+    polls = _Polls("the authority has not checked the names", pause)
     failed = []
     for authorization in order.authorizations:
         while True:
             found, response = client.poll(authorization)
             if found.body.status != messages.STATUS_PENDING:
                 break
-            pause(next(waits) if (wanted := _retry_after(response)) is None else wanted)
+            polls.wait(response)
         if found.body.status != messages.STATUS_VALID:
             failed.append(found)
     if failed:
@@ -227,7 +228,7 @@ def _await_authorizations(client: acme.ClientV2, order: messages.OrderResource, 
 
 def _await_certificate(client: acme.ClientV2, order: messages.OrderResource, pause: Pause) -> str:
     """Finalizes the order and downloads the chain (RFC 8555, sections 7.4 and 7.4.2)."""
-    waits = _waits("the authority has not issued the certificate within {:g} s")
+    polls = _Polls("the authority has not issued the certificate", pause)
     finalized = False
     while True:
         response = _get(client, order.uri)
@@ -240,7 +241,7 @@ def _await_certificate(client: acme.ClientV2, order: messages.OrderResource, pau
             client.begin_finalization(order)
             finalized = True
             continue
-        pause(next(waits) if (wanted := _retry_after(response)) is None else wanted)
+        polls.wait(response)
 
 
 def _get(client: acme.ClientV2, url: str) -> requests.Response:
@@ -248,21 +249,24 @@ def _get(client: acme.ClientV2, url: str) -> requests.Response:
     return client.net.post(url, None, new_nonce_url=client.directory["newNonce"])
 
 
-def _waits(too_long: str) -> Iterator[float]:
-    """How long to wait before each next look: a little longer each time, up to the end of patience."""
-    waited = 0.0
-    for count in itertools.count():
-        if waited > PATIENCE:
-            raise IssueError(too_long.format(PATIENCE))
-        wait = min(FIRST_POLL * 1.5**count, SLOWEST_POLL)
-        waited += wait
-        yield wait
+class _Polls:
+    """How long to wait before each next look: as the authority asks for, else a little longer each time."""
 
+    def __init__(self, too_long: str, pause: Pause) -> None:
+        self._too_long = too_long
+        self._pause = pause
+        self._next = FIRST_POLL
+        self._waited = 0.0
 
-def _retry_after(response: requests.Response) -> float | None:
-    """What the authority asks for while it is busy, within reason."""
-    seconds = RetryAfter.seconds(response)
-    return None if seconds is None else min(max(seconds, FIRST_POLL), SLOWEST_POLL)
+    def wait(self, response: requests.Response) -> None:
+        """Waits after a look that gave nothing. Raises IssueError at the end of patience."""
+        if self._waited > PATIENCE:
+            raise IssueError(f"{self._too_long} within {PATIENCE:g} s")
+        asked = RetryAfter.seconds(response)
+        seconds = self._next if asked is None else min(max(asked, FIRST_POLL), LONGEST_RETRY)
+        self._next = min(self._next * 1.5, SLOWEST_POLL)
+        self._waited += seconds
+        self._pause(seconds)
 
 
 def new_key(kind: str) -> str:

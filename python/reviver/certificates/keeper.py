@@ -23,8 +23,9 @@ LONGEST_SLEEP = 6 * 3600.0
 """Seconds after which the clock is looked at again: it may have been set, or the machine slept."""
 LONGEST_REST, SHORTEST_REST = timedelta(hours=6), timedelta(seconds=1)
 """How long a new certificate is kept at least, whatever its dates and the authority say."""
-NO_INFO = timedelta(hours=6)
-"""How long an authority that cannot be asked for its suggestion is left alone (RFC 9773, section 4.3.3)."""
+NO_INFO, NO_SENSE = timedelta(hours=6), timedelta(days=30)
+"""How long an authority that cannot be asked for its suggestion is left alone (RFC 9773, section 4.3.3), and one whose
+answer makes no sense."""
 
 ENDED = "not now: the proxy ends, or its configuration has changed"
 
@@ -130,12 +131,15 @@ class Keeper:
             return
         try:
             found = self._world.issuer.renewal(self.want, held.chain)
-        except OperationError as error:
-            retry_at = error.retry_at if isinstance(error, IssueError) else None
-            self._ask_at = max(self._ask_at, retry_at or now)
-            return
-        self._suggestion = found.at
-        self._ask_at = max(found.ask_again, now + timedelta(seconds=schedule.FIRST_WAIT))
+        except IssueError as error:
+            self._ask_at = max(self._ask_at, error.retry_at or now)
+        except Exception as error:
+            # such as a certificate that does not name the key of its authority: nothing can be asked for it
+            self._world.report(f"{self.want.title}: no suggestion when to renew: {type(error).__name__}: {error}")
+            self._ask_at = now + NO_SENSE
+        else:
+            self._suggestion = found.at
+            self._ask_at = max(found.ask_again, now + timedelta(seconds=schedule.FIRST_WAIT))
 
     # ---- obtaining
 

@@ -19,13 +19,15 @@ from reviver.certificates.keeper import Keeper, World
 from reviver.certificates.proofs import Material, Proofs, challenges
 from reviver.certificates.storage import Storage, default_folder
 from reviver.certificates.wants import Want
-from reviver.errors import OperationError
+from reviver.errors import OperationError, ReviverError
 
 if TYPE_CHECKING:
     from reviver.config import Loaded
 
 LAST_MOMENT = 1.0
 """Seconds that threads have to end; an answer from the network may take longer, and is not waited for."""
+LATER = 60.0
+"""Seconds after which a thread goes on that something unexpected has stopped."""
 LOCK_PATIENCE = 10.0
 """Seconds in which another proxy has to make the local authority."""
 
@@ -79,10 +81,13 @@ class Worker:
     def _step(self) -> float:
         try:
             return self.keeper.step()
-        except OperationError as error:
-            # a storage that is gone; what was obtained is still served
-            self._report(str(error))
-            return 60.0
+        except StoppedError:
+            raise
+        except Exception as error:
+            # such as a storage that is gone; what was obtained is still served
+            known = isinstance(error, ReviverError)
+            self._report(str(error) if known else f"internal error: {type(error).__name__}: {error}")
+            return LATER
 
 
 @dataclass(frozen=True)

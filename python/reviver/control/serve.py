@@ -291,7 +291,8 @@ class _Service:
     def _announce(self) -> None:
         plan = self._proxy.compiled.plan
         for listener in plan["listeners"]:
-            report(f"{listener['name']}: {listener['role']} on {', '.join(listener['bind'])}")
+            tls = ", TLS" if listener["tls"] is not None else ""
+            report(f"{listener['name']}: {listener['role']} on {', '.join(listener['bind'])}{tls}")
         workers = f"{plan['workers']} worker{'s' if plan['workers'] != 1 else ''}"
         user = f", as {self._proxy.identity}" if self._proxy.identity else ""
         report(f"{workers}, up to {self._proxy.file_limit} open files{user}; control socket {self._path}")

@@ -9,6 +9,8 @@ from reviver.control.files import Signature, signature
 
 LOOK_EVERY_MS = 2000
 """How often the files are looked at without an event: some file systems tell of none."""
+STEP_MS = 200
+"""How long changes are gathered; also how often the watching thread wakes up, which must cost nothing."""
 TOGETHER = 5.0
 """Seconds in which files that belong together, such as a certificate and its key, may be replaced one by one."""
 TOGETHER_LOOK = 0.1
@@ -67,6 +69,7 @@ async def _moved(folders: list[str], stop: asyncio.Event) -> AsyncGenerator[None
         watch_filter=None,
         stop_event=stop,
         rust_timeout=LOOK_EVERY_MS,
+        step=STEP_MS,
         yield_on_timeout=True,
     )
     async with aclosing(events):

@@ -129,6 +129,16 @@ def test_an_authority_that_cannot_be_asked_is_no_trouble(shop: Shop) -> None:
     assert shop.keeper.renewal == schedule.renewal(pair("x", _text(shop)).facts)
 
 
+def test_an_answer_that_makes_no_sense_stops_nothing(shop: Shop) -> None:
+    def odd(*_: object) -> None:
+        raise LookupError("no authority key identifier")
+
+    shop.issuer.renewal = odd  # type: ignore[method-assign,assignment]
+    shop.run(70 * DAY)
+    assert len(shop.issuer.orders) == 2
+    assert sum("no suggestion when to renew: LookupError" in line for line in shop.said) <= 4
+
+
 def test_a_suggestion_behind_the_end_is_none(shop: Shop) -> None:
     shop.issuer.suggestion = START + 900 * DAY
     shop.run(70 * DAY)

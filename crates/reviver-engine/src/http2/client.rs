@@ -1,6 +1,7 @@
 //! HTTP/2 connections to one server: shared by all flows of a core.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,9 +13,9 @@ use h2::client::SendRequest;
 use h2::{Ping, PingPong};
 use http::Request;
 use reviver_flow::Slug;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
+use super::frames::Transport;
 use super::stream::{Failure, open};
 use super::{Http2Stream, SEND_BUFFER};
 use crate::stream::Stream;
@@ -66,18 +67,9 @@ impl std::fmt::Debug for Established {
 impl Established {
     /// Begins HTTP/2 on a fresh connection, and moves its frames in a task of its own.
     pub async fn begin(stream: Stream, address: SocketAddr) -> Result<Self, Slug> {
-        match stream {
-            Stream::Tcp(stream) => Self::begin_on(stream, address, false).await,
-            Stream::Tls(stream) => Self::begin_on(stream, address, true).await,
-            Stream::Http2(_) | Stream::Taken => Err(Slug::InternalError),
-        }
-    }
-
-    async fn begin_on(
-        io: impl AsyncRead + AsyncWrite + Unpin + 'static,
-        address: SocketAddr,
-        secure: bool,
-    ) -> Result<Self, Slug> {
+        let secure = matches!(stream, Stream::Tls(_));
+        let transport = Transport::new(stream, Vec::new(), None);
+        let io = Transport::end(&transport);
         let mut builder = h2::client::Builder::new();
         builder
             .enable_push(false)
@@ -92,7 +84,13 @@ impl Established {
         let living = Rc::clone(&alive);
         tokio::task::spawn_local(async move {
             // Each stream is told by itself what has become of it.
-            let _ = connection.await;
+            let mut connection = pin!(connection);
+            std::future::poll_fn(|cx| {
+                let over = connection.as_mut().poll(cx).is_ready();
+                let failed = matches!(transport.borrow_mut().poll_send(cx), Poll::Ready(Err(_)));
+                if over || failed { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
             living.set(false);
         });
         let (streams, used) = (Rc::default(), Rc::new(Cell::new(Instant::now())));

@@ -42,19 +42,17 @@ pub struct Watch {
     pub flood: Option<Slug>,
     /// Since when a head is incomplete.
     pub head_since: Option<Instant>,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
 }
 
 impl Watch {
-    pub fn new(limits: &Limits, now: Instant) -> Rc<RefCell<Self>> {
+    pub fn new(limits: &Limits, now: Instant) -> Self {
         let limits = FloodLimits {
             resets: limits.stream_resets,
             errors: limits.stream_errors,
             control: limits.control_frames,
             continuations: limits.continuations,
         };
-        Rc::new(RefCell::new(Self {
+        Self {
             guard: FloodGuard::new(limits),
             received: FrameScan::after_preface(),
             sent: FrameScan::default(),
@@ -64,13 +62,10 @@ impl Watch {
             turned: Vec::new(),
             flood: None,
             head_since: None,
-            bytes_in: 0,
-            bytes_out: 0,
-        }))
+        }
     }
 
     fn on_received(&mut self, bytes: &[u8]) {
-        self.bytes_in += bytes.len() as u64;
         let Self { guard, received, started, opened, unseen, flood, .. } = self;
         let mut now = None;
         received.feed(bytes, |frame| {
@@ -93,7 +88,6 @@ impl Watch {
     }
 
     fn on_sent(&mut self, bytes: &[u8]) {
-        self.bytes_out += bytes.len() as u64;
         let Self { guard, sent, started, unseen, turned, flood, .. } = self;
         sent.feed(bytes, |frame| {
             if frame.kind == FrameKind::RstStream
@@ -145,54 +139,109 @@ fn slug_of(flood: Flood) -> Slug {
     }
 }
 
-/// The transport. Once a flood is seen nothing more is read.
-pub struct Watched {
+/// Bytes that wait for the end of a turn; more are written at once.
+const GATHERED: usize = 64 * 1024;
+
+/// The transport below a connection, shared by the library and by the task that drives it.
+///
+/// The library writes, and flushes, frame by frame. Here frames are gathered, and leave together when the task has
+/// done what there was to do: see [`Transport::poll_send`].
+pub struct Transport {
     stream: Stream,
     /// Bytes that were read before it was known what they begin.
     before: Vec<u8>,
-    watch: Rc<RefCell<Watch>>,
+    gathered: Vec<u8>,
+    sent: usize,
+    /// None towards a server.
+    watch: Option<Watch>,
 }
 
-impl Watched {
-    pub fn new(stream: Stream, before: Vec<u8>, watch: Rc<RefCell<Watch>>) -> Self {
-        Self { stream, before, watch }
+/// The library's end of it.
+pub struct End(Rc<RefCell<Transport>>);
+
+impl Transport {
+    pub fn new(stream: Stream, before: Vec<u8>, watch: Option<Watch>) -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self { stream, before, gathered: Vec::new(), sent: 0, watch }))
     }
-}
 
-impl AsyncRead for Watched {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.watch.borrow().flood.is_some() {
+    pub fn end(this: &Rc<RefCell<Self>>) -> End {
+        End(Rc::clone(this))
+    }
+
+    pub fn watch(&mut self) -> Option<&mut Watch> {
+        self.watch.as_mut()
+    }
+
+    /// Writes what was gathered. To be called at the end of each turn.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.gathered.len() {
+            match ready!(self.stream.poll_write(cx, &self.gathered[self.sent..], false))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.sent += count,
+            }
+        }
+        self.gathered.clear();
+        self.sent = 0;
+        // A burst's space must not stay with an idle connection.
+        if self.gathered.capacity() > GATHERED / 2 {
+            self.gathered = Vec::new();
+        }
+        self.stream.poll_flush(cx)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Once a flood is seen nothing more is read.
+        if self.watch.as_ref().is_some_and(|watch| watch.flood.is_some()) {
             return Poll::Pending;
         }
         let start = buf.filled().len();
-        if this.before.is_empty() {
-            match &mut this.stream {
+        if self.before.is_empty() {
+            match &mut self.stream {
                 Stream::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, buf))?,
                 Stream::Tls(stream) => ready!(Pin::new(stream).poll_read(cx, buf))?,
                 Stream::Http2(_) | Stream::Taken => return Poll::Ready(Ok(())),
             }
         } else {
-            let count = this.before.len().min(buf.remaining());
-            buf.put_slice(&this.before[..count]);
-            this.before.drain(..count);
+            let count = self.before.len().min(buf.remaining());
+            buf.put_slice(&self.before[..count]);
+            self.before.drain(..count);
         }
-        let mut watch = this.watch.borrow_mut();
-        watch.on_received(&buf.filled()[start..]);
-        if watch.flood.is_some() {
-            // The connection's task looks again, and ends it.
-            cx.waker().wake_by_ref();
+        if let Some(watch) = &mut self.watch {
+            watch.on_received(&buf.filled()[start..]);
+            if watch.flood.is_some() {
+                // The connection's task looks again, and ends it.
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Ready(Ok(()))
     }
+
+    fn poll_write<'b>(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: impl Iterator<Item = &'b [u8]>,
+    ) -> Poll<io::Result<usize>> {
+        if self.gathered.len() - self.sent >= GATHERED {
+            ready!(self.poll_send(cx))?;
+        }
+        let start = self.gathered.len();
+        slices.for_each(|slice| self.gathered.extend_from_slice(slice));
+        if let Some(watch) = &mut self.watch {
+            watch.on_sent(&self.gathered[start..]);
+        }
+        Poll::Ready(Ok(self.gathered.len() - start))
+    }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncRead for End {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for End {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let count = ready!(this.stream.poll_write(cx, bytes, false))?;
-        this.watch.borrow_mut().on_sent(&bytes[..count]);
-        Poll::Ready(Ok(count))
+        self.0.borrow_mut().poll_write(cx, std::iter::once(bytes))
     }
 
     fn poll_write_vectored(
@@ -200,32 +249,21 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let count = match &mut this.stream {
-            Stream::Tcp(stream) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
-            Stream::Tls(stream) => ready!(Pin::new(stream).poll_write_vectored(cx, slices))?,
-            Stream::Http2(_) | Stream::Taken => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        };
-        let mut watch = this.watch.borrow_mut();
-        let mut left = count;
-        for slice in slices {
-            let part = left.min(slice.len());
-            watch.on_sent(&slice[..part]);
-            left -= part;
-        }
-        Poll::Ready(Ok(count))
+        self.0.borrow_mut().poll_write(cx, slices.iter().map(|slice| &**slice))
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream.poll_flush(cx)
+    /// The library asks for it after each frame.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream.poll_shutdown(cx)
+        let mut this = self.0.borrow_mut();
+        ready!(this.poll_send(cx))?;
+        this.stream.poll_shutdown(cx)
     }
 }
-

@@ -13,11 +13,11 @@ use h2::server::{Builder, Connection as H2, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 use reviver_flow::Slug;
-use reviver_http::Recipient;
+use reviver_http::{ParseError, Recipient};
 use reviver_plan::{Limits, Listener, Role};
 
 use super::client::Count;
-use super::frames::{Turned, Watch, Watched};
+use super::frames::{End, Transport, Turned, Watch};
 use super::heads::read_request;
 use super::{Http2Stream, SEND_BUFFER};
 use crate::connection::{Connection, caught, head_limits};
@@ -45,7 +45,7 @@ struct Session {
 
 /// Why a connection is ended by the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum Ending {
     /// No more streams; those that are open go on.
     Drained,
     Abuse(Slug),
@@ -59,7 +59,8 @@ pub async fn serve(connection: &mut Connection, before: Vec<u8>) {
     let now = Instant::now();
     let watch = Watch::new(&listener.limits, now);
     let stream = std::mem::replace(&mut connection.stream, Stream::Taken);
-    let io = Watched::new(stream, before, Rc::clone(&watch));
+    let transport = Transport::new(stream, before, Some(watch));
+    let io = Transport::end(&transport);
     let session = Rc::new(Session { open: Rc::default(), stalls: Cell::new((0, now)) });
     let handshake = builder(&listener.limits, head_limits(&listener.limits).head).handshake::<_, Bytes>(io);
     connection.timer.set(now, Duration::from_millis(listener.timeouts.head_ms));
@@ -73,7 +74,7 @@ pub async fn serve(connection: &mut Connection, before: Vec<u8>) {
         .await
     };
     match begun {
-        Some(Ok(h2)) => run(connection, h2, &session, &watch).await,
+        Some(Ok(h2)) => run(connection, h2, &session, &transport).await,
         Some(Err(error)) if !error.is_io() => report(connection, Slug::Http2Error, reason_name(&error), now).await,
         Some(Err(_)) => {}
         None => report(connection, Slug::HeadTimeout, "", now).await,
@@ -97,12 +98,12 @@ fn builder(limits: &Limits, head: usize) -> Builder {
 
 async fn run(
     connection: &mut Connection,
-    mut h2: H2<Watched, Bytes>,
+    mut h2: H2<End, Bytes>,
     session: &Rc<Session>,
-    watch: &Rc<RefCell<Watch>>,
+    transport: &Rc<RefCell<Transport>>,
 ) {
     let begun = Instant::now();
-    let mut ending: Option<End> = None;
+    let mut ending: Option<Ending> = None;
     let mut idle_since = Some(begun);
     let error = poll_fn(|cx| {
         loop {
@@ -111,40 +112,48 @@ async fn run(
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
                 Poll::Ready(Some(Ok((request, answer)))) => {
                     idle_since = None;
-                    watch.borrow_mut().seen(answer.stream_id().as_u32());
+                    if let Some(watch) = transport.borrow_mut().watch() {
+                        watch.seen(answer.stream_id().as_u32());
+                    }
                     connection.requests = connection.requests.saturating_add(1);
                     spawn(connection, session, request, answer);
                     continue;
                 }
                 Poll::Pending => {}
             }
-            tell_turned(connection, watch);
-            let wanted = wanted_end(cx, connection, session, &watch.borrow(), &mut idle_since);
-            match wanted.filter(|end| ending != Some(*end) && !matches!(ending, Some(End::Abuse(_) | End::Stopping))) {
+            // Frames leave together once all streams have had their turn.
+            if let Poll::Ready(Err(_)) = transport.borrow_mut().poll_send(cx) {
+                return Poll::Ready(None);
+            }
+            let watched = tell_turned(connection, transport);
+            let wanted = wanted_end(cx, connection, session, watched, &mut idle_since);
+            match wanted.filter(|end| ending != Some(*end) && !matches!(ending, Some(Ending::Abuse(_) | Ending::Stopping))) {
                 None => break,
                 Some(end) => {
                     ending = Some(end);
                     match end {
-                        End::Drained => h2.graceful_shutdown(),
-                        End::Abuse(_) => h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM),
-                        End::Stopping => h2.abrupt_shutdown(Reason::NO_ERROR),
+                        Ending::Drained => h2.graceful_shutdown(),
+                        Ending::Abuse(_) => h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM),
+                        Ending::Stopping => h2.abrupt_shutdown(Reason::NO_ERROR),
                     }
-                    if end != End::Drained {
+                    if end != Ending::Drained {
                         connection.timer.set(Instant::now(), FAREWELL);
                     }
                 }
             }
         }
-        let hurried = matches!(ending, Some(End::Abuse(_) | End::Stopping));
+        // What was given up reads its farewell, and then the end.
+        let hurried = matches!(ending, Some(Ending::Abuse(_) | Ending::Stopping));
         if hurried && connection.timer.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
     })
     .await;
-    tell_turned(connection, watch);
+    tell_turned(connection, transport);
+    farewell(connection, transport).await;
     match (ending, error) {
-        (Some(End::Abuse(slug)), _) => report(connection, slug, "ENHANCE_YOUR_CALM", begun).await,
+        (Some(Ending::Abuse(slug)), _) => report(connection, slug, "ENHANCE_YOUR_CALM", begun).await,
         (_, Some(error)) if error.is_io() || error.is_remote() => {}
         (_, Some(error)) if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) => {
-            let slug = watch.borrow().likeliest();
+            let slug = transport.borrow_mut().watch().map_or(Slug::Http2Error, |watch| watch.likeliest());
             report(connection, slug, "ENHANCE_YOUR_CALM", begun).await;
         }
         (_, Some(error)) if error.reason() != Some(Reason::NO_ERROR) => {
@@ -159,33 +168,33 @@ fn wanted_end(
     cx: &mut Context<'_>,
     connection: &Connection,
     session: &Session,
-    watch: &Watch,
+    (flood, head_since): (Option<Slug>, Option<Instant>),
     idle_since: &mut Option<Instant>,
-) -> Option<End> {
+) -> Option<Ending> {
     if connection.core.is_stopping() {
-        return Some(End::Stopping);
+        return Some(Ending::Stopping);
     }
-    if let Some(slug) = watch.flood {
-        return Some(End::Abuse(slug));
+    if let Some(slug) = flood {
+        return Some(Ending::Abuse(slug));
     }
-    let Some((snapshot, index)) = connection.snapshot() else { return Some(End::Drained) };
-    let Some(listener) = snapshot.snapshot.listener(index) else { return Some(End::Drained) };
+    let Some((snapshot, index)) = connection.snapshot() else { return Some(Ending::Drained) };
+    let Some(listener) = snapshot.snapshot.listener(index) else { return Some(Ending::Drained) };
     let limits = &listener.limits;
     if limits.stalls > 0 && session.stalls.get().0 > limits.stalls {
-        return Some(End::Abuse(Slug::StalledStreams));
+        return Some(Ending::Abuse(Slug::StalledStreams));
     }
     let spent = limits.requests_per_connection != 0 && connection.requests >= limits.requests_per_connection;
     if connection.core.is_draining() || spent {
         connection.timer.set(Instant::now(), FAR);
         connection.timer.poll_expired(cx);
-        return Some(End::Drained);
+        return Some(Ending::Drained);
     }
     let now = Instant::now();
-    let deadline = match (watch.head_since, session.open.get()) {
-        (Some(since), _) => Some((since, listener.timeouts.head_ms, End::Abuse(Slug::HeadTimeout))),
+    let deadline = match (head_since, session.open.get()) {
+        (Some(since), _) => Some((since, listener.timeouts.head_ms, Ending::Abuse(Slug::HeadTimeout))),
         (None, 0) => {
             let since = *idle_since.get_or_insert(now);
-            Some((since, idle_ms(connection, listener), End::Drained))
+            Some((since, idle_ms(connection, listener), Ending::Drained))
         }
         (None, _) => {
             *idle_since = None;
@@ -211,33 +220,36 @@ fn idle_ms(connection: &Connection, listener: &Listener) -> u64 {
     if connection.requests == 0 { listener.timeouts.head_ms } else { listener.timeouts.keep_alive_ms }
 }
 
-/// Begins the flow of a stream.
+/// Begins the flow of a stream. The head is read here, so that the task holds no more than it needs.
 fn spawn(connection: &Connection, session: &Rc<Session>, request: Request<RecvStream>, answer: SendResponse<Bytes>) {
-    let counted = Count::new(&session.open);
-    let flow = serve_stream(connection.for_stream(), Rc::clone(session), request, answer, counted);
-    tokio::task::spawn_local(flow);
+    let mut work = connection.core.works.take_or(Work::new);
+    let ended = request.body().is_end_stream();
+    let head = match connection.snapshot() {
+        None => None,
+        Some((snapshot, index)) => snapshot.snapshot.listener(index).map(|listener| {
+            let recipient = if listener.role == Role::Forward { Recipient::Proxy } else { Recipient::Gateway };
+            read_request(&request, ended, recipient, &head_limits(&listener.limits), &mut work.request)
+        }),
+    };
+    let stream = Http2Stream::of_client(request.into_body(), answer, Count::new(&session.open));
+    let mut connection = connection.for_stream();
+    connection.stream = Stream::Http2(Box::new(stream));
+    tokio::task::spawn_local(serve_stream(connection, Rc::clone(session), work, head));
 }
 
 async fn serve_stream(
     mut connection: Connection,
     session: Rc<Session>,
-    request: Request<RecvStream>,
-    answer: SendResponse<Bytes>,
-    counted: Count,
+    mut work: Box<Work>,
+    head: Option<Result<(), ParseError>>,
 ) {
-    let core = Rc::clone(&connection.core);
-    let (parts, received) = request.into_parts();
-    let ended = received.is_end_stream();
-    let request = Request::from_parts(parts, ());
-    connection.stream = Stream::Http2(Box::new(Http2Stream::of_client(received, answer, counted)));
-    let mut work = core.works.take_or(Work::new);
     let then = {
-        let carried = pin!(carry(&mut connection, &mut work, &request, ended));
+        let carried = pin!(carry(&mut connection, &mut work, head));
         caught(carried).await
     };
     if then.is_none() {
-        core.shared.panics.fetch_add(1, Ordering::Relaxed);
-        driver::answer_panic(&mut connection, &mut work).await;
+        connection.core.shared.panics.fetch_add(1, Ordering::Relaxed);
+        Box::pin(driver::answer_panic(&mut connection, &mut work)).await;
     }
     if work.stalled {
         session.stall();
@@ -247,16 +259,14 @@ async fn serve_stream(
         stream.reset(if then == Some(Then::KeepAlive) { Reason::NO_ERROR } else { Reason::INTERNAL_ERROR });
     }
     if let Some(work) = work.recycled() {
-        core.works.give(work);
+        connection.core.works.give(work);
     }
 }
 
-async fn carry(connection: &mut Connection, work: &mut Work, request: &Request<()>, ended: bool) -> Then {
-    let Some((snapshot, index)) = connection.snapshot() else { return Then::Close };
-    let Some(listener) = snapshot.snapshot.listener(index) else { return Then::Close };
+async fn carry(connection: &mut Connection, work: &mut Work, head: Option<Result<(), ParseError>>) -> Then {
+    let (Some(head), Some((snapshot, index))) = (head, connection.snapshot()) else { return Then::Close };
     let started = Instant::now();
-    let recipient = if listener.role == Role::Forward { Recipient::Proxy } else { Recipient::Gateway };
-    match read_request(request, ended, recipient, &head_limits(&listener.limits), &mut work.request) {
+    match head {
         Ok(()) => {
             let times = HeadTimes { started, complete: started };
             driver::run(connection, work, &snapshot, index, times, ClientProtocol::Http2, None).await
@@ -264,7 +274,7 @@ async fn carry(connection: &mut Connection, work: &mut Work, request: &Request<(
         Err(error) => {
             let refusal =
                 Refusal { slug: driver::parse_slug(error), detail: error.slug(), size: work.request.size() };
-            driver::refuse(connection, work, &snapshot, index, started, refusal).await;
+            Box::pin(driver::refuse(connection, work, &snapshot, index, started, refusal)).await;
             Then::Drain
         }
     }
@@ -278,11 +288,24 @@ impl Session {
     }
 }
 
-/// Records the streams that the library has refused.
-fn tell_turned(connection: &Connection, watch: &RefCell<Watch>) {
-    let turned = std::mem::take(&mut watch.borrow_mut().turned);
+/// Writes what is left to be written, for a short time.
+async fn farewell(connection: &Connection, transport: &RefCell<Transport>) {
+    connection.timer.set(Instant::now(), FAREWELL);
+    poll_fn(|cx| match transport.borrow_mut().poll_send(cx) {
+        Poll::Pending if !connection.timer.poll_expired(cx) => Poll::Pending,
+        _ => Poll::Ready(()),
+    })
+    .await
+}
+
+/// Records the streams that the library has refused; tells of the flood and the open head that were seen.
+fn tell_turned(connection: &Connection, transport: &RefCell<Transport>) -> (Option<Slug>, Option<Instant>) {
+    let mut transport = transport.borrow_mut();
+    let Some(watch) = transport.watch() else { return (None, None) };
+    let seen = (watch.flood, watch.head_since);
+    let turned = std::mem::take(&mut watch.turned);
     if turned.is_empty() {
-        return;
+        return seen;
     }
     let connection = connection.for_stream();
     tokio::task::spawn_local(async move {
@@ -290,6 +313,7 @@ fn tell_turned(connection: &Connection, watch: &RefCell<Watch>) {
             report(&connection, slug, detail, Instant::now()).await;
         }
     });
+    seen
 }
 
 /// Records what became of a connection, or of a stream that never was a flow.
