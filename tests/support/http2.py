@@ -11,6 +11,7 @@ import h2.events
 import h2.settings
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+from hyperframe.frame import Frame, GoAwayFrame
 
 from tests.support.client import Client, Given, Response
 from tests.support.stream import PATIENCE, Closed, Fields
@@ -39,6 +40,15 @@ class Reset(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(ErrorCodes(code).name if code in set(ErrorCodes) else hex(code))
         self.code = code
+
+
+class _Connection(h2.connection.H2Connection):
+    """`h2` takes a GOAWAY for the end; yet streams that are open go on (RFC 9113, section 6.8)."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
+        event = h2.events.ConnectionTerminated()
+        event.error_code, event.last_stream_id = frame.error_code, frame.last_stream_id
+        return [], [event]
 
 
 class Http2Client:
@@ -77,7 +87,7 @@ class Http2Client:
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
         )
-        self.connection = h2.connection.H2Connection(config)
+        self.connection = _Connection(config)
         values = {SettingCodes.ENABLE_PUSH: 0, **(settings or {})}
         self.connection.local_settings = h2.settings.Settings(client=True, initial_values=values)
         self.connection.initiate_connection()
