@@ -1,6 +1,7 @@
 """Automatic certificates against pebble, Let's Encrypt's test server."""
 
 import json
+import os
 import socket
 import ssl
 import stat
@@ -199,6 +200,26 @@ def test_an_account_may_be_bound_to_one_that_the_authority_knows(ports: Ports) -
         with Proxy(_config(ports, automatic)) as proxy:
             _served(ports[1], "bound.example", pebble.context())
             assert key not in proxy.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_all_goes_on_after_root_was_given_up(pebble: Pebble, ports: Ports, tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    storage = tmp_path / "lib" / "certificates"
+    automatic = pebble.automatic("user.example", storage=str(storage), challenges=["http-01"])
+    config = {**_config(ports, automatic), "user": "nobody"}
+    config["logs"] = []
+    for start in range(2):
+        with Proxy(config) as proxy:
+            first = _served(ports[1], "user.example", pebble.context())
+            assert ("certificate obtained" in proxy.stderr) == (start == 0)
+            done = proxy.cli("certificates", "renew")
+            assert done.returncode == 0, done.stderr
+            assert _shown(ports[1], "user.example") != first
+            assert proxy.reload().returncode == 0
+        assert {path.owner() for path in (storage, *storage.rglob("*"))} == {"nobody"}
 
 
 # ---- renewal

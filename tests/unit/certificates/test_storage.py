@@ -174,8 +174,8 @@ def test_a_folder_that_belongs_to_somebody_else_is_told(tmp_path: Path, as_nobod
     ("environ", "uid", "folder"),
     [
         ({}, 0, "/var/lib/reviver/certificates"),
-        ({"HOME": "/home/ann"}, 1000, "/home/ann/.local/state/reviver/certificates"),
-        ({"HOME": "/home/ann", "XDG_STATE_HOME": "/state"}, 1000, "/state/reviver/certificates"),
+        ({"HOME": "/people/ann"}, 1000, "/people/ann/.local/state/reviver/certificates"),
+        ({"HOME": "/people/ann", "XDG_STATE_HOME": "/state"}, 1000, "/state/reviver/certificates"),
         ({"STATE_DIRECTORY": "/var/lib/private/reviver:/x"}, 61000, "/var/lib/private/reviver/certificates"),
     ],
 )
