@@ -106,6 +106,8 @@ pub fn read_http2_request<'f>(
         (Some(_), _) if extended => return Err(ParseError::UnexpectedContent),
         (None, _) if extended => Framing::None,
         (Some(length), true) if length > 0 => return Err(ParseError::BadContentLength),
+        // Whether it is empty shows at its end, and no earlier.
+        (Some(0), false) => Framing::Chunked,
         (Some(length), _) => Framing::Length(length),
         (None, true) => Framing::None,
         // A tunnel's bytes are no content.

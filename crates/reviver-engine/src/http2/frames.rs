@@ -90,12 +90,10 @@ impl Watch {
     fn on_sent(&mut self, bytes: &[u8]) {
         let Self { guard, sent, started, unseen, turned, flood, .. } = self;
         sent.feed(bytes, |frame| {
-            if frame.kind == FrameKind::RstStream
-                && let Some(exceeded) = guard.sent(&frame, started.elapsed().as_millis() as u64)
-            {
+            // Only resets are counted by time.
+            let now = if frame.kind == FrameKind::RstStream { started.elapsed().as_millis() as u64 } else { 0 };
+            if let Some(exceeded) = guard.sent(&frame, now) {
                 flood.get_or_insert(slug_of(exceeded));
-            } else {
-                guard.sent(&frame, 0);
             }
             if let Some(reason) = refusal(&frame)
                 && let Some(at) = unseen.iter().position(|stream| *stream == frame.stream)
@@ -123,7 +121,7 @@ impl Watch {
 fn refusal(frame: &Frame) -> Option<Turned> {
     match (frame.kind, frame.code) {
         (FrameKind::RstStream, Some(REFUSED_STREAM)) => Some(Turned { slug: Slug::TooManyStreams, detail: "" }),
-        (FrameKind::RstStream, _) => Some(Turned { slug: Slug::BadRequest, detail: "malformed_http2" }),
+        (FrameKind::RstStream, _) => Some(Turned { slug: Slug::Http2Error, detail: "malformed" }),
         // Only ever a 431.
         (FrameKind::Headers, _) => Some(Turned { slug: Slug::HeadTooLarge, detail: "head_too_large" }),
         _ => None,

@@ -66,7 +66,8 @@ pub fn read_request<T>(
     let connect = request.method() == Method::CONNECT && protocol.is_none();
     let pseudo = PseudoFields {
         method: request.method().as_str().as_bytes(),
-        scheme: uri.scheme_str().map(str::as_bytes),
+        // The library drops the scheme where there is no authority for it.
+        scheme: uri.scheme_str().or((!connect && uri.authority().is_none()).then_some("http")).map(str::as_bytes),
         authority: uri.authority().map(|a| a.as_str().as_bytes()),
         path: uri.path_and_query().map(|p| p.as_str().as_bytes()).filter(|_| !connect),
         protocol: protocol.map(|p| p.as_str().as_bytes()),

@@ -28,8 +28,11 @@ impl Entry {
         let key = provider.key_provider.load_private_key(private_key(certificate)?);
         let key = CertifiedKey::new(chain, key.map_err(|e| refuse(format!("key: {e}")))?);
         match key.keys_match() {
-            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-            Err(_) => return Err(refuse("the key does not belong to the certificate".to_owned())),
+            Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+                return Err(refuse("the key does not belong to the certificate".to_owned()));
+            }
+            // Other errors are of certificates that this side need not understand, such as proofs for ACME.
+            _ => {}
         }
         Ok(Self { key: Arc::new(key), names })
     }
