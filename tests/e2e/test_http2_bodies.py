@@ -235,7 +235,7 @@ def test_a_response_that_breaks_off(proxy: Proxy, origin: Origin) -> None:
         stream = client.request("GET", "/breaks")
         with pytest.raises(Reset):
             client.response(stream)
-        assert bytes(client.replies[stream].body) == b"part"
+        assert b"part".startswith(client.replies[stream].body)
         assert client.ask("GET", "/after-breaks").status == 200
     record = proxy.record("/breaks")
     assert (record["reason"], record["ending"]) == ("response_incomplete", "upstream_aborted")

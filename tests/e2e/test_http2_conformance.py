@@ -140,8 +140,8 @@ def test_a_goaway_tells_the_last_stream(proxy: Proxy, origin: Origin) -> None:
 
 def test_a_reset_does_not_disturb_its_neighbours(proxy: Proxy) -> None:
     with RawClient(proxy.port) as client:
-        client.send(headers(1, HELD), headers(3, HELD_POST, end=False), window_update(1, 0), data(3, b"x"))
-        assert client.outcome(1) == Outcome("reset", ErrorCodes.PROTOCOL_ERROR)
+        client.send(headers(1, HELD), headers(3, HELD_POST, end=False), window_update(1, 2**31 - 1), data(3, b"x"))
+        assert client.outcome(1) == Outcome("reset", ErrorCodes.FLOW_CONTROL_ERROR)
         client.send(rst_stream(3), headers(5, GET))
         assert client.outcome(5).code == 200
 

@@ -90,7 +90,7 @@ def test_many_clients_share_nothing(limited: Limited) -> None:
 
 @pytest.mark.parametrize("how", ["one field", "many fields", "one cookie in crumbs"])
 def test_a_head_too_large_is_431(limited: Limited, origin: Origin, how: str) -> None:
-    proxy = limited(limits={"head": "8KiB", "fields": 1000})
+    proxy = limited(limits={"head": "8KiB", "fields": 256})
     with Http2Client(proxy.port, tls=False) as client:
         fields = {
             "one field": [("x-large", "a" * 10_000)],
@@ -148,9 +148,8 @@ def test_requests_on_one_connection(limited: Limited) -> None:
     with Http2Client(proxy.port, tls=False) as client:
         for number in range(5):
             assert client.ask("GET", f"/{number}").status == 200
-        code, last = client.wait_goaway()
-        assert (code, last) == (0, 9)
         client.expect_closed()
+        assert client.goaway == (0, 9)
 
 
 def test_an_idle_connection_is_closed_in_order(limited: Limited) -> None:
@@ -174,11 +173,15 @@ def test_a_connection_with_a_stream_is_not_idle(limited: Limited, origin: Origin
 
 
 def test_a_preface_that_does_not_go_on(limited: Limited) -> None:
+    """Also a client that answers no PING is let go."""
     proxy = limited(timeout={"head": "300ms", "keep_alive": "300ms", "handshake": "300ms"})
-    for start in (PREFACE[:10], PREFACE, PREFACE + settings()[:4]):
-        with Client(proxy.port) as client:
-            client.send(start)
-            client.read_rest()
+    starts = (PREFACE[:10], PREFACE, PREFACE + settings()[:4], PREFACE + settings())
+    clients = [Client(proxy.port) for _ in starts]
+    for client, start in zip(clients, starts, strict=True):
+        client.send(start)
+    for client in clients:
+        client.read_rest()
+        client.close()
     assert fetch(proxy.port, "/served").status == 200
 
 
@@ -188,8 +191,7 @@ def test_a_head_that_does_not_end(limited: Limited) -> None:
     with RawClient(proxy.port) as client:
         client.send(headers(1, block(request("/"))[:10], whole=False))
         assert client.connection_error().what in ("goaway", "closed")
-    (record,) = proxy.wait_records(lambda record: record["reason"] == "head_timeout")
-    assert record["protocol"] == "HTTP/2.0"
+    assert len(proxy.wait_records(lambda record: record["reason"] == "head_timeout")) == 1
 
 
 def test_the_first_byte_of_a_response(limited: Limited) -> None:

@@ -84,7 +84,8 @@ def test_one_connection_for_many_clients(both: Both) -> None:
 
     Together(some, 8).join()
     assert len(origin.connections) == connections
-    records = proxy.wait_records(lambda record: record["path"].startswith("/shared/"), 160)
+    records = proxy.wait_records(lambda record: record.get("path", "?").startswith("/shared/"), 160)
+    assert not [record for record in proxy.records() if "path" not in record], "nothing but requests"
     assert {record["upstream_connection"] for record in records} == {"reused"}
 
 
