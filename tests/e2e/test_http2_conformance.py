@@ -65,12 +65,14 @@ def test_frames(proxy: Proxy, case: frame_cases.Case) -> None:
             assert (outcome.what, outcome.code) == ("response", 200)
             assert client.alive()
             return
-        if case.wanted == "perhaps" and client.alive() and client.alive():
-            resets = [read for read in client.seen if isinstance(read, RstStreamFrame)]
-            assert [read.error_code for read in resets if read.error_code not in case.codes] == []
+        if case.wanted == "perhaps":
+            for _ in range(2):
+                client.alive()
+            ends = [read.error_code for read in client.seen if isinstance(read, GoAwayFrame | RstStreamFrame)]
+            assert set(ends) <= {*case.codes, *case.tolerated}
             return
         outcome = client.outcome(1)
-        allowed = {("goaway", code) for code in case.codes}
+        allowed = {("goaway", code) for code in (*case.codes, *case.tolerated)}
         if case.wanted == "stream":
             allowed |= {("reset", code) for code in case.codes}
         assert (outcome.what, outcome.code) in allowed

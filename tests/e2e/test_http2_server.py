@@ -312,3 +312,11 @@ def test_a_match_of_header_fields(origin: Origin) -> None:
         cookies = [("cookie", "x=y"), ("cookie", "group=a")]
         assert fetch2(proxy.port, "/beta", [("x-beta", "1"), *cookies]).text == "origin GET /beta"
         assert fetch2(proxy.port, "/beta", [("x-beta", "1")]).text == "rest"
+
+
+def test_connect_on_a_reverse_listener(proxy: Proxy) -> None:
+    """It is no forward proxy, whatever version of HTTP it is asked in."""
+    with Http2Client(proxy.port) as client:
+        assert client.response(client.request("CONNECT", authority="test.example:443")).status == 405
+        assert client.ask("GET", "/after-connect").status == 200
+    assert proxy.wait_records(lambda record: record["reason"] == "method_not_allowed")

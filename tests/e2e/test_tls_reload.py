@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import fetch
-from tests.support.http2 import Http2Client
+from tests.support.http2 import Http2Client, fetch2
 from tests.support.origin import Exchange, Origin
-from tests.support.proxy import Proxy, listens, reverse
+from tests.support.proxy import Proxy, free_port, listens, reverse
 from tests.support.stream import Closed
 from tests.support.tls import Leaf, TlsClient, authority, client_context, tls_listener
 from tests.support.wait import Together, until, wait_for
@@ -39,6 +39,17 @@ def put(source: Leaf, target: Leaf) -> Leaf:
         shutil.copyfile(old, part)
         part.replace(new)
     return target
+
+
+class Held:
+    """A handler that answers when it is let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def __call__(self, exchange: Exchange) -> None:
+        wait_for(self.go, "the test's leave", 60)
+        exchange.respond(200, b"finished")
 
 
 def shown(proxy: Proxy) -> bytes:
@@ -77,6 +88,24 @@ def test_a_certificate_that_is_broken_changes_nothing(origin: Origin, leaf: Leaf
         leaf.key.unlink()
         assert proxy.cli("reload").returncode == 2
         assert shown(proxy) == OLD.der
+
+
+def test_a_listener_that_goes_says_goaway(origin: Origin) -> None:
+    held = Held()
+    origin.on("/leaving", held)
+    config = reverse([origin.address], listener=tls_listener())
+    port = free_port()
+    config["listeners"]["more"] = {"bind": f"127.0.0.1:{port}", "role": "reverse", **tls_listener()}
+    with Proxy(config) as proxy, Http2Client(port) as client:
+        stream = client.request("GET", "/leaving")
+        origin.wait_for("/leaving")
+        del proxy.config["listeners"]["more"]
+        assert proxy.reload().returncode == 0
+        assert client.wait_goaway()[0] == 0
+        held.go.set()
+        assert client.response(stream).text == "finished"
+        client.expect_closed()
+        assert fetch2(proxy.port, "/stays").status == 200
 
 
 def test_tls_is_turned_on_and_off(origin: Origin, leaf: Leaf) -> None:
@@ -132,17 +161,6 @@ def test_reloads_under_load(origin: Origin, leaf: Leaf) -> None:
         proxy.wait_records(lambda record: record.get("status") == 200, sum(counts))
         assert {record["reason"] for record in proxy.records()} == {"forwarded"}
         assert len(proxy.records()) == sum(counts)
-
-
-class Held:
-    """A handler that answers when it is let go."""
-
-    def __init__(self) -> None:
-        self.go = threading.Event()
-
-    def __call__(self, exchange: Exchange) -> None:
-        wait_for(self.go, "the test's leave", 60)
-        exchange.respond(200, b"finished")
 
 
 def test_a_drain_finishes_what_is_under_way(origin: Origin) -> None:

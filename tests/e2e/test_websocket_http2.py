@@ -190,6 +190,15 @@ def test_from_http1_to_http2(proxy: Proxy, two: Http2Origin) -> None:
     assert (record["status"], record["tunnel"], record["protocol"]) == (101, True, "HTTP/1.1")
 
 
+def test_over_tls_from_http1_to_http1(proxy: Proxy) -> None:
+    with websocket(f"wss://localhost:{proxy.port}/ws/tls", ssl=client_context(), proxy=None, max_size=None) as ws:
+        for message in ("hello", "x" * 500_000, b"\x00\xff" * 100_000):
+            ws.send(message)
+            assert ws.recv(timeout=15) == message
+    record = proxy.record("/ws/tls")
+    assert (record["status"], record["tunnel"], record["tls"]) == (101, True, "TLSv1.3")
+
+
 def test_from_http2_to_http2(proxy: Proxy, two: Http2Origin) -> None:
     two.on("/h2/both", echoes)
     with Http2Client(proxy.port) as client:

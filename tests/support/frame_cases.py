@@ -34,6 +34,8 @@ class Case:
     wanted: str
     #: Error codes, or the stream that is answered.
     codes: tuple[int, ...]
+    #: Codes of a GOAWAY that are wrong to the letter and do no harm.
+    tolerated: tuple[int, ...]
 
 
 def _payload(word: str, blocks: Mapping[str, bytes]) -> bytes:
@@ -69,14 +71,18 @@ def _frame(line: str, blocks: Mapping[str, bytes]) -> bytes:
     return frames.frame(number, flags, int(stream, 0), payload)
 
 
+def _code(word: str) -> int:
+    return int(word, 0) if word[0].isdigit() else int(ErrorCodes[word])
+
+
 def read(blocks: Mapping[str, bytes], name: str = "frames.txt") -> list[Case]:
     cases: list[Case] = []
     title, sent = "", b""
     for line in (FOLDER / name).read_text(encoding="utf-8").splitlines():
         if line.startswith("    = "):
             wanted, *codes = line[6:].split()
-            numbers = (int(code, 0) if code[0].isdigit() else ErrorCodes[code] for code in codes)
-            cases.append(Case(title, sent, wanted, tuple(int(number) for number in numbers)))
+            right = tuple(_code(code) for code in codes if code[0] != "~")
+            cases.append(Case(title, sent, wanted, right, tuple(_code(code[1:]) for code in codes if code[0] == "~")))
             sent = b""
         elif line.startswith("    "):
             sent += _frame(line, blocks)
