@@ -18,7 +18,7 @@ use crate::core::CoreSnapshot;
 use crate::exchange::Trouble;
 use crate::http2::Established;
 use crate::stream::Stream;
-use crate::tls;
+use crate::tls::{self, Unreachable};
 use crate::upstream::{self, IdlePool, Upstream};
 use crate::work::Work;
 
@@ -32,7 +32,7 @@ pub async fn connect(
     fresh: bool,
 ) -> Result<Upstream, Trouble> {
     let core = Rc::clone(&connection.core);
-    let failed = |slug| Trouble::Upstream { slug, sent: Sent::Nothing };
+    let failed = |slug| Trouble::upstream(slug, Sent::Nothing);
     let home = match target {
         Target::Server { pool, server } => {
             let slot = snapshot.servers.get(pool as usize).and_then(|p| p.get(server as usize));
@@ -52,8 +52,8 @@ pub async fn connect(
     };
     let websocket = flow.offers_websocket(&work.request);
     if let Some(home) = home.as_ref().filter(|_| !fresh) {
-        if !websocket && let Some(shared) = home.http2.take() {
-            return Ok(Upstream::over_http2(shared, true));
+        if let Some(shared) = home.http2.take() {
+            return Ok(Upstream::over_http2(shared, true).for_websocket(websocket));
         }
         while let Some(kept) = home.take() {
             // The policy of now holds for connections of before.
@@ -100,22 +100,13 @@ pub async fn connect(
         drop(right);
         opened
     };
-    let opening = async {
-        let kept = home.as_ref().filter(|_| websocket && !fresh).and_then(|home| home.http2.take());
-        let mut upstream = match kept {
-            Some(shared) => Upstream::over_http2(shared, true),
-            None => opening.await?,
-        };
-        if let Some(shared) = &upstream.http2 {
-            upstream.websocket = websocket && shared.takes_websockets().await;
-        }
-        Ok(upstream)
-    };
     // On the heap, since most flows find a connection: a flow's own state stays small.
     let mut opening = Box::pin(opening);
     poll_fn(|cx| {
         if let Poll::Ready(result) = opening.as_mut().poll(cx) {
-            return Poll::Ready(result.map_err(failed));
+            return Poll::Ready(result.map_err(|Unreachable { slug, detail }| {
+                Trouble::Upstream { slug, sent: Sent::Nothing, detail }
+            }));
         }
         if connection.poll_gone(cx, work).is_ready() {
             return Poll::Ready(Err(Trouble::ClientGone));
@@ -128,6 +119,7 @@ pub async fn connect(
         Poll::Pending
     })
     .await
+    .map(|upstream| upstream.for_websocket(websocket))
 }
 
 /// On whose behalf a connection is made, as a PROXY header tells it.
@@ -146,7 +138,7 @@ async fn establish(
     mut stream: TcpStream,
     address: SocketAddr,
     [source, local]: [SocketAddr; 2],
-) -> Result<Upstream, Slug> {
+) -> Result<Upstream, Unreachable> {
     let plain = |stream| Ok(Upstream::over_http1(stream, address, Some(Rc::clone(home))));
     let Some((index, pool)) = pool.and_then(|p| Some((p as usize, snapshot.snapshot.pool(p)?))) else {
         return plain(Stream::Tcp(stream));
@@ -163,7 +155,7 @@ async fn establish(
     let (stream, http2) = match snapshot.tls.pools.get(index).and_then(Option::as_ref) {
         None => (Stream::Tcp(stream), pool.protocol == UpstreamProtocol::Http2),
         Some(context) => {
-            let Target::Server { pool, server } = target else { return Err(Slug::InternalError) };
+            let Target::Server { pool, server } = target else { return Err(Slug::InternalError.into()) };
             let name = snapshot.snapshot.server(pool, server).map_or("", |s| s.address.as_str());
             let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
             let (stream, http2) = tls::connect(context, host, stream).await?;
@@ -177,7 +169,7 @@ async fn establish(
             Ok(Upstream::over_http2(shared, false))
         }
         // It was asked for HTTP/2 and nothing else.
-        (false, UpstreamProtocol::Http2) => Err(Slug::TlsError),
+        (false, UpstreamProtocol::Http2) => Err(Unreachable { slug: Slug::TlsError, detail: "no_application_protocol" }),
         (false, _) => {
             home.http2.not_spoken();
             plain(stream)

@@ -61,6 +61,7 @@ pub struct Connection {
 enum Next {
     Idle,
     Close,
+    Abort,
     /// The client may still be sending: it is read on for a while.
     Drain,
     /// The client speaks HTTP/2, and has sent these bytes of it.
@@ -255,7 +256,11 @@ async fn serve_busy(connection: &mut Connection) -> bool {
     };
     let idle = match next {
         Some(Next::Idle) => true,
-        Some(Next::Close) => false,
+        Some(Next::Close) => {
+            farewell(connection).await;
+            false
+        }
+        Some(Next::Abort) => false,
         Some(Next::Http2(before)) => {
             if let Some(work) = work.recycled() {
                 core.works.give(work);
@@ -356,6 +361,7 @@ async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
             driver::Then::KeepAlive => {}
             driver::Then::Drain => return Next::Drain,
             driver::Then::Close => return Next::Close,
+            driver::Then::Abort => return Next::Abort,
         }
     }
 }
@@ -460,6 +466,19 @@ fn refused(error: ParseError, size: usize) -> Head {
 
 fn refusal(slug: Slug, work: &Work) -> Refusal {
     Refusal { slug, detail: "", size: work.client_in.len() }
+}
+
+/// Over TLS the end is told, so that the peer can tell it from one that was cut off (RFC 8446, section 6.1).
+async fn farewell(connection: &mut Connection) {
+    if connection.tls.is_none() {
+        return;
+    }
+    connection.timer.set(Instant::now(), DRAIN_TIME);
+    std::future::poll_fn(|cx| match connection.stream.poll_shutdown(cx) {
+        Poll::Pending if !connection.timer.poll_expired(cx) && !connection.core.is_stopping() => Poll::Pending,
+        _ => Poll::Ready(()),
+    })
+    .await
 }
 
 /// Ends the writing side and reads on, so that no reset destroys the answer on its way.

@@ -47,6 +47,8 @@ pub enum Then {
     /// Closed once the client has been read on for a while.
     Drain,
     Close,
+    /// Closed in the middle of an answer, which must not look whole.
+    Abort,
 }
 
 impl Then {
@@ -171,7 +173,10 @@ pub async fn run(
                         carried.upstream = Some(upstream);
                         flow.step(event, now)
                     }
-                    Err(Trouble::Upstream { slug, sent }) => flow.step(Event::Failed { slug, sent }, Instant::now()),
+                    Err(Trouble::Upstream { slug, sent, detail }) => {
+                        carried.detail = detail;
+                        flow.step(Event::Failed { slug, sent }, Instant::now())
+                    }
                     Err(_) => flow.step(Event::ClientGone, Instant::now()),
                 }
             }
@@ -203,7 +208,8 @@ pub async fn run(
                         let (request, head) = (&work.request, &work.response);
                         flow.step(Event::Response { request, head, repeatable }, now)
                     }
-                    Err(Trouble::Upstream { slug, sent }) => {
+                    Err(Trouble::Upstream { slug, sent, detail }) => {
+                        carried.detail = detail;
                         // Nothing of a broken exchange may be used again.
                         carried.upstream = None;
                         flow.step(Event::Failed { slug, sent }, now)
@@ -275,7 +281,7 @@ pub async fn run(
     drop(counted);
     match carried.then {
         Some(then) if flow.record.ending == Ending::Complete => then,
-        _ => Then::Close,
+        _ => Then::Abort,
     }
 }
 
@@ -319,7 +325,7 @@ async fn authenticate(
             }
             Event::Authenticated(good)
         }
-        Err(Trouble::Upstream { slug, sent }) => Event::Failed { slug, sent },
+        Err(Trouble::Upstream { slug, sent, .. }) => Event::Failed { slug, sent },
         Err(_) => Event::ClientGone,
     }
 }
@@ -333,7 +339,7 @@ pub async fn check_password(
     client: IpAddr,
 ) -> Result<bool, Trouble> {
     let core = Rc::clone(&connection.core);
-    let busy = |slug| Trouble::Upstream { slug, sent: Sent::Nothing };
+    let busy = |slug| Trouble::upstream(slug, Sent::Nothing);
     let now = Instant::now();
     let mut check = match core.auth.check(auth, credentials, client, now) {
         Known::Yes(good) => return Ok(good),

@@ -19,15 +19,22 @@ use crate::http2::{
 };
 use crate::pump::{Pump, PumpError, Waiting};
 use crate::stream::Stream;
+use crate::tls;
 use crate::upstream::Upstream;
 use crate::work::Work;
 
 /// What went wrong before a response was there.
 #[derive(Debug)]
 pub enum Trouble {
-    Upstream { slug: Slug, sent: Sent },
+    Upstream { slug: Slug, sent: Sent, detail: &'static str },
     Client { slug: Slug, detail: &'static str },
     ClientGone,
+}
+
+impl Trouble {
+    pub fn upstream(slug: Slug, sent: Sent) -> Self {
+        Self::Upstream { slug, sent, detail: "" }
+    }
 }
 
 /// Heads of upstreams may be larger than what clients may send: they are trusted more.
@@ -82,8 +89,7 @@ impl<'s> Exchange<'s> {
             let request = request.ok_or(Trouble::Client { slug: Slug::BadRequest, detail: "no_http2_form" })?;
             let ended = !websocket && matches!(head.framing, Framing::None | Framing::Length(0));
             let stream = shared.send(request, ended).map_err(|failure| {
-                let sent = failure.sent(Sent::Nothing);
-                Trouble::Upstream { slug: Slug::ConnectionTerminated, sent }
+                Trouble::upstream(Slug::ConnectionTerminated, failure.sent(Sent::Nothing))
             })?;
             upstream.stream = Stream::Http2(Box::new(stream));
             upstream.http2 = Some(shared);
@@ -120,7 +126,7 @@ impl<'s> Exchange<'s> {
             pump
         } else if work.replay_http2 != head_sent && head.framing == Framing::Chunked {
             // It is framed for another version.
-            return Err(Trouble::Upstream { slug: Slug::ConnectionTerminated, sent: Sent::Body });
+            return Err(Trouble::upstream(Slug::ConnectionTerminated, Sent::Body));
         } else {
             out.extend_from_slice(&work.replay);
             let mut pump = Pump::new(out, Framing::None, Framing::None, 0, &limits);
@@ -136,7 +142,8 @@ impl<'s> Exchange<'s> {
         Ok(Self {
             upload: Some(upload),
             download: None,
-            upload_over: false,
+            // The stream of a tunnel does not end with the request.
+            upload_over: head_sent && upstream.websocket,
             upload_broken: false,
             replayable,
             method: head.method,
@@ -175,7 +182,7 @@ impl<'s> Exchange<'s> {
     }
 
     fn upstream_trouble(&self, slug: Slug) -> Trouble {
-        Trouble::Upstream { slug, sent: self.sent() }
+        Trouble::upstream(slug, self.sent())
     }
 
     /// Sends the request and reads until a response head, interim or final, stands in `work.response`.
@@ -214,7 +221,12 @@ impl<'s> Exchange<'s> {
                 }
                 match upstream.stream.poll_read(cx, &mut work.upstream_in) {
                     Poll::Ready(Ok(count)) if count > 0 => continue,
-                    Poll::Ready(_) => {
+                    Poll::Ready(ended) => {
+                        // With TLS 1.3 a server says after the handshake that it takes no such certificate.
+                        if let Some(detail) = ended.err().as_ref().and_then(tls::alert_of) {
+                            let sent = self.sent();
+                            return Poll::Ready(Err(Trouble::Upstream { slug: Slug::TlsError, sent, detail }));
+                        }
                         let slug = if scan.started() { Slug::ResponseIncomplete } else { Slug::ConnectionTerminated };
                         return Poll::Ready(Err(self.upstream_trouble(slug)));
                     }
@@ -263,7 +275,7 @@ impl<'s> Exchange<'s> {
             Ok(Answered::Interim(response)) => (response, None),
             Ok(Answered::Final(response, ended)) => (response, Some(ended)),
             Err(failure) => {
-                return Err(Trouble::Upstream { slug: slug_of(failure.reason), sent: failure.sent(self.sent()) });
+                return Err(Trouble::upstream(slug_of(failure.reason), failure.sent(self.sent())));
             }
         };
         let accepted = websocket && ended.is_some() && response.status().is_success();
@@ -286,7 +298,7 @@ impl<'s> Exchange<'s> {
 
     fn expired(&self, stopping: bool) -> Trouble {
         if stopping {
-            return Trouble::Upstream { slug: Slug::Draining, sent: Sent::Body };
+            return Trouble::upstream(Slug::Draining, Sent::Body);
         }
         if self.upload_over {
             return self.upstream_trouble(Slug::ResponseTimeout);
@@ -300,7 +312,7 @@ impl<'s> Exchange<'s> {
 
     fn invalid(&self, error: reviver_http::ParseError) -> Trouble {
         let slug = if error.status() == 431 { Slug::ResponseHeadTooLarge } else { Slug::ResponseInvalid };
-        Trouble::Upstream { slug, sent: Sent::Body }
+        Trouble::upstream(slug, Sent::Body)
     }
 
     fn decode(&mut self, work: &mut Work, length: usize) -> Result<(), Trouble> {
@@ -312,7 +324,7 @@ impl<'s> Exchange<'s> {
         let response = &work.response;
         match self.accept.as_ref().filter(|_| response.status == 101) {
             Some(wanted) if !response.values(FieldKind::SecWebSocketAccept).eq([wanted.as_bytes()]) => {
-                Err(Trouble::Upstream { slug: Slug::UpgradeFailed, sent: Sent::Body })
+                Err(Trouble::upstream(Slug::UpgradeFailed, Sent::Body))
             }
             _ => Ok(()),
         }

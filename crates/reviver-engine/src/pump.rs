@@ -62,6 +62,8 @@ pub struct Pump<'s> {
     pipe: Option<Pipe>,
     waiting: Waiting,
     limit: u64,
+    /// Bytes and fields of trailers that came by HTTP/2.
+    most_trailers: (usize, usize),
     /// Bytes of the body proper that were taken from the source.
     pub body: u64,
     /// Bytes of everything that was written.
@@ -89,6 +91,7 @@ impl<'s> Pump<'s> {
             written: 0,
             pipe: None,
             waiting: Waiting::Source,
+            most_trailers: (limits.head, limits.fields),
             limit,
             body: 0,
             sent: 0,
@@ -280,6 +283,11 @@ impl<'s> Pump<'s> {
     fn source_ended(&mut self, http2: bool) -> Result<(), PumpError> {
         if !matches!(self.source, Source::UntilClose) {
             return Err(PumpError::Source);
+        }
+        let size = self.behind.iter().flat_map(|t| t.iter()).map(|(n, v)| n.as_str().len() + v.len() + 4).sum::<usize>();
+        let count = self.behind.as_ref().map_or(0, |trailers| trailers.len());
+        if size > self.most_trailers.0 || count > self.most_trailers.1 {
+            return Err(PumpError::Framing(ParseError::TrailersTooLarge));
         }
         let trailers = self.behind.take().map(|trailers| trailers_of(&trailers, self.trailers));
         if http2 {

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use h2::Reason;
 use http::HeaderMap;
 use reviver_flow::{Flow, Relayed, Slug};
 use reviver_http::{Framing, HeadLimits, socks};
@@ -87,10 +88,10 @@ pub async fn run(
     opening.clear();
     let mut opened = true;
     match (protocol, flow.record.status) {
-        (ClientProtocol::Http2, status) => {
-            let response = match status {
-                101 => response_for_client(flow, &work.request, &work.response, None),
-                _ => respond(200, HeaderMap::new()),
+        (ClientProtocol::Http2, _) => {
+            let response = match work.request.extended_connect {
+                true => response_for_client(flow, &work.request, &work.response, None),
+                false => respond(200, HeaderMap::new()),
             };
             opened = connection.stream.http2().is_some_and(|stream| stream.respond(response, false).is_ok());
         }
@@ -138,6 +139,10 @@ pub async fn run(
         Poll::Pending
     })
     .await;
+    // RFC 9113, section 8.5.
+    if let (Relayed::UpstreamAborted(_), Some(stream)) = (outcome, connection.stream.http2()) {
+        stream.reset(Reason::CONNECT_ERROR);
+    }
     let (from_client, to_client) = (up.pump.body, down.pump.sent.saturating_sub(opening_length));
     let pipes = &connection.core.pipes;
     work.to_upstream = up.pump.into_space(pipes);

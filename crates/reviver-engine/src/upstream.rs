@@ -40,6 +40,12 @@ impl Upstream {
         Self { stream, address, reused: false, home, http2: None, websocket: false }
     }
 
+    /// Says whether it is for a WebSocket, which takes a server that knows how.
+    pub fn for_websocket(mut self, wanted: bool) -> Self {
+        self.websocket = wanted && self.http2.as_ref().is_some_and(|shared| shared.takes_websockets());
+        self
+    }
+
     pub fn over_http2(connection: Established, reused: bool) -> Self {
         let address = connection.address;
         Self { reused, http2: Some(Box::new(connection)), ..Self::over_http1(Stream::Taken, address, None) }

@@ -342,7 +342,8 @@ impl<'s> Flow<'s> {
         if head.status == 101 {
             self.tunnel = true;
             self.record.tunnel = true;
-            self.record.status = 101;
+            // RFC 8441, section 5: to the client of an extended CONNECT success is 200.
+            self.record.status = if request.extended_connect { 200 } else { 101 };
             self.state = State::Relay;
             return Command::Tunnel;
         }

@@ -78,6 +78,7 @@ errors! {
     TrailersTooLarge 431 "trailers_too_large" "The trailers are larger than is accepted.";
     MethodTooLong 501 "method_too_long" "The method is longer than any known one.";
     UnknownCoding 501 "unknown_coding" "A transfer coding other than chunked is not implemented.";
+    UnknownProtocol 501 "unknown_protocol" "The protocol that an extended CONNECT asks for is not implemented.";
     UnknownScheme 501 "unknown_scheme" "The scheme of the target is not implemented.";
     UnsupportedVersion 505 "unsupported_version" "The version of HTTP is not supported.";
 }

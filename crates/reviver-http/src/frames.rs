@@ -81,6 +81,20 @@ impl Frame {
         }
     }
 
+    /// Whether its length is one that its kind can have (RFC 9113, section 6). The connection ends where it is
+    /// not.
+    pub fn fits_its_kind(&self) -> bool {
+        match self.kind {
+            FrameKind::Priority => self.length == 5,
+            FrameKind::RstStream | FrameKind::WindowUpdate => self.length == 4,
+            FrameKind::Settings if self.is_ack() => self.length == 0,
+            FrameKind::Settings => self.length.is_multiple_of(6),
+            FrameKind::Ping => self.length == 8,
+            FrameKind::GoAway => self.length >= 8,
+            _ => true,
+        }
+    }
+
     /// Whether it acknowledges SETTINGS or PING.
     pub fn is_ack(&self) -> bool {
         matches!(self.kind, FrameKind::Settings | FrameKind::Ping) && self.flags & FLAG_ACK != 0
@@ -306,6 +320,18 @@ impl FloodGuard {
     /// (RFC 9113, section 4.3).
     pub fn head_open(&self) -> bool {
         self.head_open
+    }
+
+    /// What the peer has come closest to exceeding.
+    pub fn closest(&self) -> Flood {
+        let share = |count: u32, limit: u32| if limit == 0 { 0.0 } else { f64::from(count) / f64::from(limit) };
+        let shares = [
+            (share(self.resets, self.limits.resets), Flood::Resets),
+            (share(self.errors, self.limits.errors), Flood::Errors),
+            (share(self.control, self.limits.control), Flood::Control),
+            (share(self.continuations, self.limits.continuations), Flood::Continuations),
+        ];
+        shares.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(Flood::Control, |(_, flood)| flood)
     }
 
     /// Begins a new window if the last one is over.

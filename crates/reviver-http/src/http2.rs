@@ -69,6 +69,10 @@ pub fn read_http2_request<'f>(
     if pseudo.protocol.is_some_and(|protocol| !is_token(protocol)) {
         return Err(ParseError::BadPseudoField);
     }
+    // RFC 8441, section 4: only what can be translated.
+    if pseudo.protocol.is_some_and(|protocol| !protocol.eq_ignore_ascii_case(b"websocket")) {
+        return Err(ParseError::UnknownProtocol);
+    }
     let method: &[u8] = if extended { b"GET" } else { pseudo.method };
     head.method = Method::from_bytes(method);
     head.extended_connect = extended;
@@ -109,6 +113,8 @@ pub fn read_http2_request<'f>(
         // Whether it is empty shows at its end, and no earlier.
         (Some(0), false) => Framing::Chunked,
         (Some(length), _) => Framing::Length(length),
+        // RFC 9110, section 8.6: these methods expect content, so that its lack is said.
+        (None, true) if matches!(head.method, Method::Post | Method::Put | Method::Patch) => Framing::Length(0),
         (None, true) => Framing::None,
         // A tunnel's bytes are no content.
         (None, false) if connect => Framing::None,
@@ -132,6 +138,7 @@ fn read_request_fields<'f>(
 ) -> Result<(), ParseError> {
     // Section 8.2.3: a cookie may have been split for better compression.
     let mut cookies: Option<Vec<u8>> = None;
+    let mut hosts = 0;
     for (name, value) in fields {
         let kind = classify(name);
         match kind {
@@ -150,7 +157,8 @@ fn read_request_fields<'f>(
             // Section 8.3.1: it must not name another than `:authority` does.
             FieldKind::Host if pseudo.authority.is_some() => {
                 check_field(name, value)?;
-                if !same_authority(pseudo.authority.unwrap_or_default(), value) {
+                hosts += 1;
+                if hosts > 1 || !same_authority(pseudo.authority.unwrap_or_default(), value) {
                     return Err(ParseError::DuplicateHost);
                 }
                 continue;

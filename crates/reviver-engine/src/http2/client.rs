@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use h2::{Ping, PingPong};
 use http::Request;
 use reviver_flow::Slug;
 use tokio::sync::Notify;
@@ -23,8 +22,6 @@ use crate::stream::Stream;
 /// Bytes of a response that a server may send ahead, on one stream and on a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
-/// Streams on a connection until the server has said how many it takes.
-const STREAMS_AT_FIRST: usize = 100;
 /// Response heads; larger ones are refused by the library.
 const HEAD: u32 = 192 * 1024;
 
@@ -54,7 +51,6 @@ pub struct Established {
     pub secure: bool,
     alive: Rc<Cell<bool>>,
     streams: Rc<Cell<usize>>,
-    pings: Rc<RefCell<Option<PingPong>>>,
     used: Rc<Cell<Instant>>,
 }
 
@@ -75,26 +71,39 @@ impl Established {
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .initial_max_send_streams(STREAMS_AT_FIRST)
+            .initial_max_send_streams(0)
             .max_header_list_size(HEAD)
             .max_send_buffer_size(SEND_BUFFER);
-        let (requests, mut connection) = builder.handshake(io).await.map_err(|_| Slug::ConnectionTerminated)?;
-        let pings = Rc::new(RefCell::new(connection.ping_pong()));
+        let (requests, connection) = builder.handshake(io).await.map_err(|_| Slug::ConnectionTerminated)?;
         let alive = Rc::new(Cell::new(true));
         let living = Rc::clone(&alive);
+        // The server's settings say how many streams it takes, and whether extended CONNECT.
+        let settings = requests.clone();
+        let settled = Rc::new(Notify::new());
+        let settling = Rc::clone(&settled);
         tokio::task::spawn_local(async move {
             // Each stream is told by itself what has become of it.
             let mut connection = pin!(connection);
             std::future::poll_fn(|cx| {
                 let over = connection.as_mut().poll(cx).is_ready();
+                if over || settings.current_max_send_streams() > 0 {
+                    settling.notify_one();
+                }
                 let failed = matches!(transport.borrow_mut().poll_send(cx), Poll::Ready(Err(_)));
                 if over || failed { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
             living.set(false);
+            settling.notify_one();
         });
+        while requests.current_max_send_streams() == 0 {
+            settled.notified().await;
+            if !alive.get() {
+                return Err(Slug::ResponseInvalid);
+            }
+        }
         let (streams, used) = (Rc::default(), Rc::new(Cell::new(Instant::now())));
-        Ok(Self { requests, address, secure, alive, streams, pings, used })
+        Ok(Self { requests, address, secure, alive, streams, used })
     }
 
     /// Whether one more stream can be opened at once.
@@ -108,17 +117,8 @@ impl Established {
         self.alive.get() && self.streams.get() < self.requests.current_max_send_streams()
     }
 
-    /// Whether the server takes extended CONNECT (RFC 8441). Its settings come before anything else, so that they
-    /// are known when it has answered a ping.
-    pub async fn takes_websockets(&self) -> bool {
-        let pings = self.pings.borrow_mut().take();
-        if let Some(mut pings) = pings
-            && !self.requests.is_extended_connect_protocol_enabled()
-        {
-            let mut pong = pin!(pings.ping(Ping::opaque()));
-            let answered = std::future::poll_fn(|cx| pong.as_mut().poll(cx)).await;
-            self.alive.set(self.alive.get() && answered.is_ok());
-        }
+    /// Whether the server takes extended CONNECT (RFC 8441).
+    pub fn takes_websockets(&self) -> bool {
         self.requests.is_extended_connect_protocol_enabled()
     }
 

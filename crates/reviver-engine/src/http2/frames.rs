@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use h2::Reason;
 use reviver_flow::Slug;
 use reviver_http::frames::{Flood, FloodGuard, FloodLimits, Frame, FrameKind, FrameScan};
 use reviver_plan::Limits;
@@ -34,12 +35,15 @@ pub struct Watch {
     received: FrameScan,
     sent: FrameScan,
     started: Instant,
+    /// The client's settings have come.
+    settled: bool,
     /// The highest stream that the client has opened.
     opened: u32,
     /// Streams that were opened and have not been handed out.
     unseen: VecDeque<u32>,
     pub turned: Vec<Turned>,
-    pub flood: Option<Slug>,
+    /// Why the connection is to be ended, and by which code.
+    pub fault: Option<(Slug, Reason)>,
     /// Since when a head is incomplete.
     pub head_since: Option<Instant>,
 }
@@ -57,21 +61,30 @@ impl Watch {
             received: FrameScan::after_preface(),
             sent: FrameScan::default(),
             started: now,
+            settled: false,
             opened: 0,
             unseen: VecDeque::new(),
             turned: Vec::new(),
-            flood: None,
+            fault: None,
             head_since: None,
         }
     }
 
     fn on_received(&mut self, bytes: &[u8]) {
-        let Self { guard, received, started, opened, unseen, flood, .. } = self;
+        let Self { guard, received, started, opened, unseen, fault, settled, .. } = self;
         let mut now = None;
         received.feed(bytes, |frame| {
             let now = *now.get_or_insert_with(Instant::now);
             if let Some(exceeded) = guard.received(&frame, (now - *started).as_millis() as u64) {
-                flood.get_or_insert(slug_of(exceeded));
+                fault.get_or_insert((slug_of(exceeded), Reason::ENHANCE_YOUR_CALM));
+            }
+            // RFC 9113, section 3.4.
+            if !std::mem::replace(settled, true) && (frame.kind != FrameKind::Settings || frame.is_ack()) {
+                fault.get_or_insert((Slug::Http2Error, Reason::PROTOCOL_ERROR));
+            }
+            // The library ends the connection by another code.
+            if !frame.fits_its_kind() {
+                fault.get_or_insert((Slug::Http2Error, Reason::FRAME_SIZE_ERROR));
             }
             if frame.kind == FrameKind::Headers && frame.stream > *opened {
                 *opened = frame.stream;
@@ -88,12 +101,12 @@ impl Watch {
     }
 
     fn on_sent(&mut self, bytes: &[u8]) {
-        let Self { guard, sent, started, unseen, turned, flood, .. } = self;
+        let Self { guard, sent, started, unseen, turned, fault, .. } = self;
         sent.feed(bytes, |frame| {
             // Only resets are counted by time.
             let now = if frame.kind == FrameKind::RstStream { started.elapsed().as_millis() as u64 } else { 0 };
             if let Some(exceeded) = guard.sent(&frame, now) {
-                flood.get_or_insert(slug_of(exceeded));
+                fault.get_or_insert((slug_of(exceeded), Reason::ENHANCE_YOUR_CALM));
             }
             if let Some(reason) = refusal(&frame)
                 && let Some(at) = unseen.iter().position(|stream| *stream == frame.stream)
@@ -113,7 +126,7 @@ impl Watch {
 
     /// Which flood ended a connection that the library ended by itself.
     pub fn likeliest(&self) -> Slug {
-        self.flood.unwrap_or(Slug::StreamResets)
+        self.fault.map_or_else(|| slug_of(self.guard.closest()), |(slug, _)| slug)
     }
 }
 
@@ -188,8 +201,8 @@ impl Transport {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // Once a flood is seen nothing more is read.
-        if self.watch.as_ref().is_some_and(|watch| watch.flood.is_some()) {
+        // Once there is a fault nothing more is read.
+        if self.watch.as_ref().is_some_and(|watch| watch.fault.is_some()) {
             return Poll::Pending;
         }
         let start = buf.filled().len();
@@ -206,9 +219,11 @@ impl Transport {
         }
         if let Some(watch) = &mut self.watch {
             watch.on_received(&buf.filled()[start..]);
-            if watch.flood.is_some() {
-                // The connection's task looks again, and ends it.
+            if watch.fault.is_some() {
+                // What came with it is not looked at: the connection's task looks again, and ends it.
+                buf.set_filled(start);
                 cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
         Poll::Ready(Ok(()))

@@ -48,7 +48,7 @@ struct Session {
 enum Ending {
     /// No more streams; those that are open go on.
     Drained,
-    Abuse(Slug),
+    Fault(Slug, Reason),
     Stopping,
 }
 
@@ -75,7 +75,7 @@ pub async fn serve(connection: &mut Connection, before: Vec<u8>) {
     };
     match begun {
         Some(Ok(h2)) => run(connection, h2, &session, &transport).await,
-        Some(Err(error)) if !error.is_io() => report(connection, Slug::Http2Error, reason_name(&error), now).await,
+        Some(Err(error)) if !error.is_io() => report(connection, Slug::Http2Error, reason_name(error.reason()), now).await,
         Some(Err(_)) => {}
         None => report(connection, Slug::HeadTimeout, "", now).await,
     }
@@ -90,8 +90,9 @@ fn builder(limits: &Limits, head: usize) -> Builder {
         .initial_connection_window_size(limits.stream_window.saturating_mul(WINDOWS).min((1 << 31) - 1))
         .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX).saturating_add(HEAD_SLACK))
         .max_send_buffer_size(SEND_BUFFER)
+        // The library's own counters stand behind those that have a name.
         .max_pending_accept_reset_streams(bound(limits.stream_resets))
-        .max_local_error_reset_streams(Some(bound(limits.stream_errors)))
+        .max_local_error_reset_streams(Some(bound(limits.stream_errors).saturating_mul(2)))
         .enable_connect_protocol();
     builder
 }
@@ -126,14 +127,18 @@ async fn run(
                 return Poll::Ready(None);
             }
             let watched = tell_turned(connection, transport);
-            let wanted = wanted_end(cx, connection, session, watched, &mut idle_since);
-            match wanted.filter(|end| ending != Some(*end) && !matches!(ending, Some(Ending::Abuse(_) | Ending::Stopping))) {
+            if matches!(ending, Some(Ending::Fault(..) | Ending::Stopping)) {
+                break;
+            }
+            let draining = ending.is_some();
+            match wanted_end(cx, connection, session, watched, &mut idle_since, draining) {
                 None => break,
                 Some(end) => {
                     ending = Some(end);
+                    idle_since = None;
                     match end {
                         Ending::Drained => h2.graceful_shutdown(),
-                        Ending::Abuse(_) => h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM),
+                        Ending::Fault(_, reason) => h2.abrupt_shutdown(reason),
                         Ending::Stopping => h2.abrupt_shutdown(Reason::NO_ERROR),
                     }
                     if end != Ending::Drained {
@@ -143,21 +148,21 @@ async fn run(
             }
         }
         // What was given up reads its farewell, and then the end.
-        let hurried = matches!(ending, Some(Ending::Abuse(_) | Ending::Stopping));
+        let hurried = matches!(ending, Some(Ending::Fault(..) | Ending::Stopping));
         if hurried && connection.timer.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
     })
     .await;
     tell_turned(connection, transport);
     farewell(connection, transport).await;
     match (ending, error) {
-        (Some(Ending::Abuse(slug)), _) => report(connection, slug, "ENHANCE_YOUR_CALM", begun).await,
+        (Some(Ending::Fault(slug, reason)), _) => report(connection, slug, reason_name(Some(reason)), begun).await,
         (_, Some(error)) if error.is_io() || error.is_remote() => {}
         (_, Some(error)) if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) => {
             let slug = transport.borrow_mut().watch().map_or(Slug::Http2Error, |watch| watch.likeliest());
             report(connection, slug, "ENHANCE_YOUR_CALM", begun).await;
         }
         (_, Some(error)) if error.reason() != Some(Reason::NO_ERROR) => {
-            report(connection, Slug::Http2Error, reason_name(&error), begun).await;
+            report(connection, Slug::Http2Error, reason_name(error.reason()), begun).await;
         }
         _ => {}
     }
@@ -168,30 +173,32 @@ fn wanted_end(
     cx: &mut Context<'_>,
     connection: &Connection,
     session: &Session,
-    (flood, head_since): (Option<Slug>, Option<Instant>),
+    (fault, head_since): (Option<(Slug, Reason)>, Option<Instant>),
     idle_since: &mut Option<Instant>,
+    draining: bool,
 ) -> Option<Ending> {
     if connection.core.is_stopping() {
         return Some(Ending::Stopping);
     }
-    if let Some(slug) = flood {
-        return Some(Ending::Abuse(slug));
+    if let Some((slug, reason)) = fault {
+        return Some(Ending::Fault(slug, reason));
+    }
+    if draining {
+        return drained(cx, connection, session, idle_since);
     }
     let Some((snapshot, index)) = connection.snapshot() else { return Some(Ending::Drained) };
     let Some(listener) = snapshot.snapshot.listener(index) else { return Some(Ending::Drained) };
     let limits = &listener.limits;
     if limits.stalls > 0 && session.stalls.get().0 > limits.stalls {
-        return Some(Ending::Abuse(Slug::StalledStreams));
+        return Some(Ending::Fault(Slug::StalledStreams, Reason::ENHANCE_YOUR_CALM));
     }
     let spent = limits.requests_per_connection != 0 && connection.requests >= limits.requests_per_connection;
     if connection.core.is_draining() || spent {
-        connection.timer.set(Instant::now(), FAR);
-        connection.timer.poll_expired(cx);
         return Some(Ending::Drained);
     }
     let now = Instant::now();
     let deadline = match (head_since, session.open.get()) {
-        (Some(since), _) => Some((since, listener.timeouts.head_ms, Ending::Abuse(Slug::HeadTimeout))),
+        (Some(since), _) => Some((since, listener.timeouts.head_ms, Ending::Fault(Slug::HeadTimeout, Reason::ENHANCE_YOUR_CALM))),
         (None, 0) => {
             let since = *idle_since.get_or_insert(now);
             Some((since, idle_ms(connection, listener), Ending::Drained))
@@ -212,6 +219,29 @@ fn wanted_end(
         return Some(end);
     }
     connection.timer.set(now, left);
+    connection.timer.poll_expired(cx);
+    None
+}
+
+/// Whether a connection that takes no more streams has had the time to end by itself.
+fn drained(
+    cx: &mut Context<'_>,
+    connection: &Connection,
+    session: &Session,
+    idle_since: &mut Option<Instant>,
+) -> Option<Ending> {
+    let now = Instant::now();
+    let wait = match session.open.get() {
+        0 => (*idle_since.get_or_insert(now) + FAREWELL).saturating_duration_since(now),
+        _ => {
+            *idle_since = None;
+            FAR
+        }
+    };
+    if wait.is_zero() {
+        return Some(Ending::Stopping);
+    }
+    connection.timer.set(now, wait);
     connection.timer.poll_expired(cx);
     None
 }
@@ -298,11 +328,14 @@ async fn farewell(connection: &Connection, transport: &RefCell<Transport>) {
     .await
 }
 
-/// Records the streams that the library has refused; tells of the flood and the open head that were seen.
-fn tell_turned(connection: &Connection, transport: &RefCell<Transport>) -> (Option<Slug>, Option<Instant>) {
+/// Records the streams that the library has refused; tells of the fault and the open head that were seen.
+fn tell_turned(
+    connection: &Connection,
+    transport: &RefCell<Transport>,
+) -> (Option<(Slug, Reason)>, Option<Instant>) {
     let mut transport = transport.borrow_mut();
     let Some(watch) = transport.watch() else { return (None, None) };
-    let seen = (watch.flood, watch.head_since);
+    let seen = (watch.fault, watch.head_since);
     let turned = std::mem::take(&mut watch.turned);
     if turned.is_empty() {
         return seen;
@@ -322,8 +355,8 @@ async fn report(connection: &Connection, slug: Slug, detail: &'static str, since
     driver::record_refusal(connection, &snapshot, index, since, slug, detail, ClientProtocol::Http2).await;
 }
 
-fn reason_name(error: &h2::Error) -> &'static str {
-    match error.reason() {
+fn reason_name(reason: Option<Reason>) -> &'static str {
+    match reason {
         Some(Reason::NO_ERROR) => "NO_ERROR",
         Some(Reason::INTERNAL_ERROR) => "INTERNAL_ERROR",
         Some(Reason::FLOW_CONTROL_ERROR) => "FLOW_CONTROL_ERROR",

@@ -60,12 +60,14 @@ pub async fn accept(context: &ListenerContext, stream: TcpStream) -> Result<Opti
     Ok(Some(Accepted { stream: Box::new(TlsStream::Server(stream)), tls, http2 }))
 }
 
+/// The alert behind an error of a stream.
+pub fn alert_of(error: &io::Error) -> Option<&'static str> {
+    error.get_ref()?.downcast_ref::<rustls::Error>().map(alert)
+}
+
 fn refused(error: &io::Error) -> Refused {
-    let detail = match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-        Some(error) => alert(error),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => "closed",
-        None => "connection_lost",
-    };
+    let ended = if error.kind() == io::ErrorKind::UnexpectedEof { "closed" } else { "connection_lost" };
+    let detail = alert_of(error).unwrap_or(ended);
     Refused { slug: Slug::TlsHandshakeFailed, detail }
 }
 

@@ -134,6 +134,8 @@ impl ResolvesServerCert for Certificates {
         let fits = |entry: &&Arc<Entry>| entry.fits(hello.signature_schemes(), hello.cipher_suites());
         // Signing with RSA costs many times as much.
         let chosen = candidates.iter().filter(|e| !e.is_rsa()).find(fits).or_else(|| candidates.iter().find(fits));
+        // With none that fits the handshake fails by the alert that says why.
+        let chosen = chosen.or(candidates.first());
         chosen.map(|entry| Arc::clone(&entry.key))
     }
 }

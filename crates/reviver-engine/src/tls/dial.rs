@@ -7,10 +7,11 @@ use reviver_flow::Slug;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::accept::alert_of;
 use super::{
     ClientConfig, CryptoProvider, H2, HTTP1, TlsError, UpstreamProtocol, UpstreamTls, chain, misplaced,
     private_key, roots, system_roots, versions,
@@ -58,12 +59,12 @@ pub async fn connect(
     context: &PoolContext,
     host: &str,
     stream: TcpStream,
-) -> Result<(Box<TlsStream<TcpStream>>, bool), Slug> {
+) -> Result<(Box<TlsStream<TcpStream>>, bool), Unreachable> {
     let name = match &context.server_name {
         Some(name) => name.clone(),
         None => {
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            ServerName::try_from(host).map_err(|_| Slug::TlsError)?
+            ServerName::try_from(host).map_err(|_| Unreachable { slug: Slug::TlsError, detail: "server_name" })?
         }
     };
     match TlsConnector::from(Arc::clone(&context.config)).connect(name, stream).await {
@@ -71,14 +72,44 @@ pub async fn connect(
             let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
             Ok((Box::new(TlsStream::Client(stream)), http2))
         }
-        Err(error) => Err(slug(&error)),
+        Err(error) => Err(unreachable(&error)),
     }
 }
 
-fn slug(error: &io::Error) -> Slug {
+/// Why there is no connection to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    pub slug: Slug,
+    pub detail: &'static str,
+}
+
+impl From<Slug> for Unreachable {
+    fn from(slug: Slug) -> Self {
+        Self { slug, detail: "" }
+    }
+}
+
+fn unreachable(error: &io::Error) -> Unreachable {
+    let certificate = |detail| Unreachable { slug: Slug::TlsCertificate, detail };
     match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => Slug::TlsCertificate,
-        _ => Slug::TlsError,
+        Some(rustls::Error::InvalidCertificate(error)) => certificate(flaw(error)),
+        Some(rustls::Error::NoCertificatesPresented) => certificate("no_certificate"),
+        _ => Unreachable { slug: Slug::TlsError, detail: alert_of(error).unwrap_or("connection_lost") },
+    }
+}
+
+/// What is wrong with a server's certificate.
+fn flaw(error: &CertificateError) -> &'static str {
+    use CertificateError as E;
+    match error {
+        E::Expired | E::ExpiredContext { .. } => "expired",
+        E::NotValidYet | E::NotValidYetContext { .. } => "not_valid_yet",
+        E::Revoked => "revoked",
+        E::UnknownIssuer => "unknown_issuer",
+        E::NotValidForName | E::NotValidForNameContext { .. } => "wrong_name",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "wrong_purpose",
+        E::BadSignature => "bad_signature",
+        _ => "not_valid",
     }
 }
 

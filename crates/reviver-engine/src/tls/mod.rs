@@ -18,9 +18,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-pub use accept::accept;
+pub use accept::{accept, alert_of};
 pub use certificates::Certificates;
-pub use dial::{PoolContext, connect};
+pub use dial::{PoolContext, Unreachable, connect};
 
 /// Sessions of TLS 1.2 clients without tickets that a listener remembers.
 const SESSIONS: usize = 10_000;
@@ -78,12 +78,18 @@ impl Contexts {
             let known = old.and_then(|(plan, contexts)| {
                 let pools = &plan.reverse.as_ref()?.pools;
                 let index = pools.iter().position(|p| p.name == pool.name)?;
-                let same = pools[index].tls.as_ref() == Some(tls) && pools[index].protocol == pool.protocol;
+                let same = pools[index].tls.as_ref() == Some(tls) && pools[index].protocol == pool.protocol
+                    && pools[index].proxy_protocol.is_some() == pool.proxy_protocol.is_some();
                 contexts.pools.get(index)?.as_ref().filter(|_| same)
             });
             match known {
                 Some(context) => Ok(Some(Arc::clone(context))),
-                None => dial::context(tls, pool.protocol, &provider).map(|c| Some(Arc::new(c))),
+                None => {
+                    // A connection that names one client carries no other's streams.
+                    let single = pool.proxy_protocol.is_some();
+                    let protocol = if single { UpstreamProtocol::Http1 } else { pool.protocol };
+                    dial::context(tls, protocol, &provider).map(|c| Some(Arc::new(c)))
+                }
             }
         });
         Ok(Self { listeners, pools: pools.collect::<Result<_, _>>()? })
