@@ -55,7 +55,10 @@ def echoes(exchange: Exchange) -> None:
     while data := exchange.read_some(6):
         size = data[1] & 0x7F
         key, payload = data[2:6], data[6 : 6 + size]
-        exchange.send(unmasked(bytes(byte ^ key[i % 4] for i, byte in enumerate(payload)), data[0] & 0xF))
+        opcode = data[0] & 0xF
+        exchange.send(unmasked(bytes(byte ^ key[i % 4] for i, byte in enumerate(payload)), opcode))
+        if opcode == 8:  # RFC 6455, section 7.1.1: the server closes first
+            break
     exchange.end()
 
 
@@ -98,7 +101,7 @@ def test_from_http2_to_http1(proxy: Proxy, peer: WebSocketServer) -> None:
         assert client.response(stream).body == b""
     assert "/ws/a?b=c" in peer.paths
     record = proxy.record("/ws/a")
-    assert (record["method"], record["status"], record["tunnel"], record["route"]) == ("CONNECT", 200, True, "ws")
+    assert (record["method"], record["status"], record["tunnel"], record["route"]) == ("GET", 200, True, "ws")
     assert record["protocol"] == "HTTP/2.0"
     assert record["request_body"] > 60_000
     assert record["response_body"] > 60_000
