@@ -1,8 +1,11 @@
 """A browser: Chromium loads a page with two hundred parts over HTTP/2, and speaks WebSocket."""
 
 import base64
+import contextlib
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.support.origin import Exchange, Origin, responds
 from tests.support.proxy import Proxy, environment, reverse
 from tests.support.tls import site, tls_listener
+from tests.support.wait import until
 from tests.support.websocket import WebSocketServer
 
 CHROMIUM = shutil.which("chromium")
 PARTS = 200
 PAGE = """<!doctype html><meta charset="utf-8"><title>parts</title><body>waiting<script>
-const say = text => document.body.textContent = text;
+const say = text => fetch("/report", {method: "POST", body: document.body.textContent = text});
 const sum = async () => {
   const parts = [...Array(PARTS).keys()].map(async i => {
     const answer = await fetch(`/part/${i}`);
@@ -43,6 +47,8 @@ Promise.all([sum(), socket()])
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[Origin]:
+    """The page, its parts, and where it tells what it found."""
+
     def part(exchange: Exchange) -> None:
         number = exchange.request.target.rpartition("/")[2]
         exchange.respond(200, number.encode(), ("Content-Type", "text/plain"), ("Cache-Control", "no-store"))
@@ -72,9 +78,10 @@ def test_a_page_with_many_parts_and_a_websocket(origin: Origin, tmp_path: Path) 
             [origin.address], routes=routes, pools={"ws": {"servers": [peer.address]}}, listener=tls_listener()
         )
         with Proxy(config) as proxy:
-            text = dump(f"https://localhost:{proxy.port}/", tmp_path)
-            total = sum(range(PARTS))
-            assert f"total={total} echo=hello protocols=h2" in text, text[-2000:]
+            with browser(f"https://localhost:{proxy.port}/", tmp_path):
+                request = origin.wait_for("/report", seconds=90)
+                until(lambda: request.complete, "the whole report")
+            assert request.body.decode() == f"total={sum(range(PARTS))} echo=hello protocols=h2"
             records = proxy.wait_records(lambda record: record.get("path", "").startswith("/part/"), PARTS)
             assert {record["path"] for record in records} == {f"/part/{i}" for i in range(PARTS)}
             assert {(record["protocol"], record["status"], record["reason"]) for record in records} == {
@@ -87,35 +94,42 @@ def test_a_page_with_many_parts_and_a_websocket(origin: Origin, tmp_path: Path) 
             assert "Chrome/" in records[0]["user_agent"]
 
 
-def dump(url: str, folder: Path) -> str:
-    """The page as it stands when its work is done."""
-    done = subprocess.run(
-        [
-            str(CHROMIUM),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--no-default-browser-check",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-default-apps",
-            "--disable-dev-shm-usage",
-            "--disable-extensions",
-            "--disable-sync",
-            "--no-proxy-server",
-            f"--user-data-dir={folder / 'profile'}",
-            f"--ignore-certificate-errors-spki-list={pin()}",
-            "--virtual-time-budget=30000",
-            "--dump-dom",
-            url,
-        ],
-        env=environment({"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_CACHE_HOME": str(folder)}),
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+@contextlib.contextmanager
+def browser(url: str, folder: Path) -> Iterator[None]:
+    """Chromium with a page, until the end of the context."""
+    with (folder / "chromium.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                str(CHROMIUM),
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--no-default-browser-check",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-default-apps",
+                "--disable-dev-shm-usage",
+                "--disable-extensions",
+                "--disable-sync",
+                "--no-proxy-server",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={folder / 'profile'}",
+                f"--ignore-certificate-errors-spki-list={pin()}",
+                url,
+            ],
+            env=environment({"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_CACHE_HOME": str(folder)}),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield
+    except BaseException as error:
+        error.add_note((folder / "chromium.log").read_text(errors="replace")[-3000:])
+        raise
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # its children are of its own session
+        process.wait()
