@@ -15,6 +15,11 @@ use crate::stream::{Pipe, Stream};
 const SPLICE_FROM: u64 = 48 * 1024;
 /// Bytes that one flow moves before others have their turn.
 const TURN: u64 = 1 << 20;
+/// As many bytes as these are written from where they were read, without a copy in between.
+const PASS_FROM: usize = 4096;
+/// Bodies that cannot be spliced get a larger buffer once they have shown that they are large.
+const GROW_FROM: u64 = 64 * 1024;
+const GROWN: usize = 64 * 1024;
 /// Framed bytes are written when this many are ready, or when no more come.
 const OUT_SIZE: usize = 16 * 1024;
 
@@ -160,6 +165,11 @@ impl<'s> Pump<'s> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            if self.passes_through(input) {
+                self.waiting = Waiting::Sink;
+                ready!(self.poll_pass(cx, input, to))?;
+                continue;
+            }
             if !input.is_empty() && !self.source_finished() {
                 self.take_for(input, to.is_http2())?;
             }
@@ -186,6 +196,9 @@ impl<'s> Pump<'s> {
                 ready!(self.poll_splice(cx, from))?;
                 continue;
             }
+            if self.body >= GROW_FROM {
+                input.grow(GROWN);
+            }
             match ready!(from.poll_read(cx, input)) {
                 Ok(0) => {
                     self.behind = from.http2().and_then(Http2Stream::take_trailers);
@@ -196,6 +209,41 @@ impl<'s> Pump<'s> {
                 Err(_) => return Poll::Ready(Err(PumpError::Source)),
             }
         }
+    }
+
+    /// Whether what stands in the input can be written as it is.
+    fn passes_through(&self, input: &Buf) -> bool {
+        let raw = matches!(self.source, Source::Length(_)) || (matches!(self.source, Source::UntilClose) && !self.chunked_out);
+        raw && self.out.is_empty() && input.len() >= PASS_FROM
+    }
+
+    fn poll_pass(&mut self, cx: &mut Context<'_>, input: &mut Buf, to: &mut Stream) -> Poll<Result<(), PumpError>> {
+        let (most, whole) = match self.source {
+            Source::Length(left) => {
+                let most = input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                (most, most as u64 == left)
+            }
+            _ => (input.len(), false),
+        };
+        if self.limit != 0 && self.body + most as u64 > self.limit {
+            return Poll::Ready(Err(PumpError::TooLarge));
+        }
+        let count = match ready!(to.poll_write(cx, &input.bytes()[..most], whole)) {
+            Ok(0) | Err(_) => return Poll::Ready(Err(PumpError::Sink)),
+            Ok(count) => count,
+        };
+        input.consume(count);
+        let count = count as u64;
+        self.body += count;
+        self.received += count;
+        self.sent += count;
+        if let Source::Length(left) = &mut self.source {
+            *left -= count;
+            if *left == 0 {
+                self.source = Source::Finished;
+            }
+        }
+        to.poll_flush(cx).map_err(|_| PumpError::Sink)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<Result<(), PumpError>> {

@@ -34,7 +34,7 @@ pub struct Work {
 }
 
 /// Space that a single large message must not pin down.
-const KEPT_SPACE: usize = 8 * BUFFER_SIZE;
+const KEPT_SPACE: usize = 12 * BUFFER_SIZE;
 
 impl Work {
     pub fn new() -> Box<Self> {
