@@ -104,8 +104,10 @@ pub async fn connect(
     let mut opening = Box::pin(opening);
     poll_fn(|cx| {
         if let Poll::Ready(result) = opening.as_mut().poll(cx) {
-            return Poll::Ready(result.map_err(|Unreachable { slug, detail }| {
-                Trouble::Upstream { slug, sent: Sent::Nothing, detail }
+            return Poll::Ready(result.map_err(|Unreachable { slug, detail }| Trouble::Upstream {
+                slug,
+                sent: Sent::Nothing,
+                detail,
             }));
         }
         if connection.poll_gone(cx, work).is_ready() {
@@ -169,7 +171,9 @@ async fn establish(
             Ok(Upstream::over_http2(shared, false))
         }
         // It was asked for HTTP/2 and nothing else.
-        (false, UpstreamProtocol::Http2) => Err(Unreachable { slug: Slug::TlsError, detail: "no_application_protocol" }),
+        (false, UpstreamProtocol::Http2) => {
+            Err(Unreachable { slug: Slug::TlsError, detail: "no_application_protocol" })
+        }
         (false, _) => {
             home.http2.not_spoken();
             plain(stream)
@@ -177,12 +181,7 @@ async fn establish(
     }
 }
 
-async fn open(
-    snapshot: &CoreSnapshot,
-    target: Target,
-    host: &str,
-    port: u16,
-) -> Result<(TcpStream, SocketAddr), Slug> {
+async fn open(snapshot: &CoreSnapshot, target: Target, host: &str, port: u16) -> Result<(TcpStream, SocketAddr), Slug> {
     let resolver = &snapshot.resolver;
     if let Target::Server { pool, server } = target {
         let slot = snapshot.servers.get(pool as usize).and_then(|p| p.get(server as usize));

@@ -80,13 +80,7 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(
-        log: CoreLog,
-        metrics: CoreMetrics,
-        host: Host,
-        shared: Arc<Shared>,
-        prepared: Prepared,
-    ) -> Rc<Self> {
+    pub fn new(log: CoreLog, metrics: CoreMetrics, host: Host, shared: Arc<Shared>, prepared: Prepared) -> Rc<Self> {
         let now = Instant::now();
         let upstreams = Upstreams::default();
         let resolver = Rc::new(Resolver::new(&prepared.snapshot.plan.resolver));

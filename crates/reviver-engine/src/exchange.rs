@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use h2::Reason;
 use reviver_flow::{BodyPlan, Flow, Record, Relayed, Sent, Slug};
 use reviver_http::{
-    FieldKind, FieldSink, Framing, H1Sink, HeadLimits, HeadScan, Method, Version, decode_response, reason_phrase, write_request_line,
-    write_status_line,
+    FieldKind, FieldSink, Framing, H1Sink, HeadLimits, HeadScan, Method, Version, decode_response, reason_phrase,
+    write_request_line, write_status_line,
 };
 
 use crate::buffers::BUFFER_SIZE;
@@ -88,9 +88,9 @@ impl<'s> Exchange<'s> {
             let request = request_for_upstream(flow, head, &target, shared.secure, websocket, head.framing);
             let request = request.ok_or(Trouble::Client { slug: Slug::BadRequest, detail: "no_http2_form" })?;
             let ended = !websocket && matches!(head.framing, Framing::None | Framing::Length(0));
-            let stream = shared.send(request, ended).map_err(|failure| {
-                Trouble::upstream(Slug::ConnectionTerminated, failure.sent(Sent::Nothing))
-            })?;
+            let stream = shared
+                .send(request, ended)
+                .map_err(|failure| Trouble::upstream(Slug::ConnectionTerminated, failure.sent(Sent::Nothing)))?;
             upstream.stream = Stream::Http2(Box::new(stream));
             upstream.http2 = Some(shared);
         } else {
@@ -112,8 +112,7 @@ impl<'s> Exchange<'s> {
         let upload = if work.replay.is_empty() {
             let from = raw_if(connection.stream.is_http2(), head.framing);
             let to = raw_if(head_sent, head.framing);
-            let mut pump =
-                Pump::new(out, from, to, flow.body_limit(), &limits).with_trailers(flow.request_trailers());
+            let mut pump = Pump::new(out, from, to, flow.body_limit(), &limits).with_trailers(flow.request_trailers());
             // A framing error shows again when the pump is polled, and is told then.
             let taken = pump.take_for(&mut work.client_in, head_sent).is_ok();
             if pump.source_finished() && taken {

@@ -5,7 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use http::HeaderMap;
 use reviver_flow::TrailerPolicy;
-use reviver_http::{Chunk, ChunkDecoder, FieldSink, Framing, HeadLimits, ParseError, write_chunk_head, write_last_chunk};
+use reviver_http::{
+    Chunk, ChunkDecoder, FieldSink, Framing, HeadLimits, ParseError, write_chunk_head, write_last_chunk,
+};
 
 use crate::buffers::{Buf, Pool};
 use crate::http2::{HeaderSink, Http2Stream, trailers_of};
@@ -213,7 +215,8 @@ impl<'s> Pump<'s> {
 
     /// Whether what stands in the input can be written as it is.
     fn passes_through(&self, input: &Buf) -> bool {
-        let raw = matches!(self.source, Source::Length(_)) || (matches!(self.source, Source::UntilClose) && !self.chunked_out);
+        let raw = matches!(self.source, Source::Length(_))
+            || (matches!(self.source, Source::UntilClose) && !self.chunked_out);
         raw && self.out.is_empty() && input.len() >= PASS_FROM
     }
 
@@ -332,7 +335,8 @@ impl<'s> Pump<'s> {
         if !matches!(self.source, Source::UntilClose) {
             return Err(PumpError::Source);
         }
-        let size = self.behind.iter().flat_map(|t| t.iter()).map(|(n, v)| n.as_str().len() + v.len() + 4).sum::<usize>();
+        let size =
+            self.behind.iter().flat_map(|t| t.iter()).map(|(n, v)| n.as_str().len() + v.len() + 4).sum::<usize>();
         let count = self.behind.as_ref().map_or(0, |trailers| trailers.len());
         if size > self.most_trailers.0 || count > self.most_trailers.1 {
             return Err(PumpError::Framing(ParseError::TrailersTooLarge));

@@ -74,7 +74,13 @@ pub struct IdlePool {
 impl IdlePool {
     fn new(max: u32, keep_ms: u64, total: &Rc<Cell<usize>>) -> Rc<Self> {
         let keep = Duration::from_millis(keep_ms);
-        Rc::new(Self { idle: RefCell::default(), max: max as usize, keep, total: Rc::clone(total), http2: Rc::default() })
+        Rc::new(Self {
+            idle: RefCell::default(),
+            max: max as usize,
+            keep,
+            total: Rc::clone(total),
+            http2: Rc::default(),
+        })
     }
 
     /// The latest connection that is still open.
@@ -156,7 +162,10 @@ impl Upstreams {
                 let max = if pool.proxy_protocol.is_some() { 0 } else { pool.max_idle };
                 let idle = IdlePool::new(max, pool.idle_ms, &self.total);
                 let (tls, protocol, proxy_protocol) = (pool.tls.clone(), pool.protocol, pool.proxy_protocol);
-                servers.insert(key, ServerPool { max_idle: pool.max_idle, tls, protocol, proxy_protocol, idle: Rc::clone(&idle) });
+                servers.insert(
+                    key,
+                    ServerPool { max_idle: pool.max_idle, tls, protocol, proxy_protocol, idle: Rc::clone(&idle) },
+                );
                 idle
             }
         }

@@ -120,9 +120,7 @@ pub fn explain(snapshot: &Snapshot, request: &ExplainRequest, now: Instant) -> R
         command = flow.step(Event::Authenticated(true), now + Duration::ZERO);
     }
     let (outcome, status) = match command {
-        Command::Answer(_) => {
-            ("answer", Some(flow.record.status))
-        }
+        Command::Answer(_) => ("answer", Some(flow.record.status)),
         Command::Connect { .. } if flow.is_tunnel() => ("tunnel", None),
         Command::Connect { .. } => ("upstream", None),
         _ => ("closed", None),

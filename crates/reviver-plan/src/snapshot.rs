@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use reviver_balance::{Member, Selector};
 use reviver_http::is_token;
 use reviver_policy::{
-    CertificateMatcher, Matcher, NetSet, PathRewrite, PatternError, PortRangeError, PortSet, Router, RouterError, Template, TemplateError,
+    CertificateMatcher, Matcher, NetSet, PathRewrite, PatternError, PortRangeError, PortSet, Router, RouterError,
+    Template, TemplateError,
 };
 
 use crate::{

@@ -107,11 +107,7 @@ impl Router {
 
     /// Each route looked at in order until one matches (`None`), with the first condition of the others
     /// that did not hold. The last entry is what [`Self::find`] gives, if that gives any.
-    pub fn trace<'a>(
-        &self,
-        head: &RequestHead,
-        client: impl Into<Asker<'a>>,
-    ) -> Vec<(usize, Option<Condition<'_>>)> {
+    pub fn trace<'a>(&self, head: &RequestHead, client: impl Into<Asker<'a>>) -> Vec<(usize, Option<Condition<'_>>)> {
         let client = client.into();
         let mut steps = Vec::new();
         for (index, route) in self.routes.iter().enumerate() {

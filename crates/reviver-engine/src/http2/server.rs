@@ -75,7 +75,9 @@ pub async fn serve(connection: &mut Connection, before: Vec<u8>) {
     };
     match begun {
         Some(Ok(h2)) => run(connection, h2, &session, &transport).await,
-        Some(Err(error)) if !error.is_io() => report(connection, Slug::Http2Error, reason_name(error.reason()), now).await,
+        Some(Err(error)) if !error.is_io() => {
+            report(connection, Slug::Http2Error, reason_name(error.reason()), now).await
+        }
         Some(Err(_)) => {}
         None => report(connection, Slug::HeadTimeout, "", now).await,
     }
@@ -197,7 +199,9 @@ fn wanted_end(
         return Some(Ending::Drained);
     }
     let deadline = match (head_since, session.open.get()) {
-        (Some(since), _) => Some((since, listener.timeouts.head_ms, Ending::Fault(Slug::HeadTimeout, Reason::ENHANCE_YOUR_CALM))),
+        (Some(since), _) => {
+            Some((since, listener.timeouts.head_ms, Ending::Fault(Slug::HeadTimeout, Reason::ENHANCE_YOUR_CALM)))
+        }
         (None, 0) => {
             let since = *idle_since.get_or_insert_with(Instant::now);
             Some((since, idle_ms(connection, listener), Ending::Drained))
@@ -303,8 +307,7 @@ async fn carry(connection: &mut Connection, work: &mut Work, head: Option<Result
             driver::run(connection, work, &snapshot, index, times, ClientProtocol::Http2, None).await
         }
         Err(error) => {
-            let refusal =
-                Refusal { slug: driver::parse_slug(error), detail: error.slug(), size: work.request.size() };
+            let refusal = Refusal { slug: driver::parse_slug(error), detail: error.slug(), size: work.request.size() };
             Box::pin(driver::refuse(connection, work, &snapshot, index, started, refusal)).await;
             Then::Drain
         }
@@ -330,10 +333,7 @@ async fn farewell(connection: &Connection, transport: &RefCell<Transport>) {
 }
 
 /// Records the streams that the library has refused; tells of the fault and the open head that were seen.
-fn tell_turned(
-    connection: &Connection,
-    transport: &RefCell<Transport>,
-) -> (Option<(Slug, Reason)>, Option<Instant>) {
+fn tell_turned(connection: &Connection, transport: &RefCell<Transport>) -> (Option<(Slug, Reason)>, Option<Instant>) {
     let mut transport = transport.borrow_mut();
     let Some(watch) = transport.watch() else { return (None, None) };
     let seen = (watch.fault, watch.head_since);

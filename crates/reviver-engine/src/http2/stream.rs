@@ -62,11 +62,7 @@ impl Failure {
 
 impl Http2Stream {
     /// A request that a client has sent.
-    pub(super) fn of_client(
-        received: RecvStream,
-        answer: SendResponse<Bytes>,
-        counted: Count,
-    ) -> Self {
+    pub(super) fn of_client(received: RecvStream, answer: SendResponse<Bytes>, counted: Count) -> Self {
         Self { received: Some(received), answer: Some(answer), _counted: Some(counted), ..Self::default() }
     }
 
@@ -180,7 +176,11 @@ impl Http2Stream {
 }
 
 fn failed(error: h2::Error) -> io::Error {
-    if error.is_io() { error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()) } else { io::Error::other(error) }
+    if error.is_io() {
+        error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())
+    } else {
+        io::Error::other(error)
+    }
 }
 
 /// Sends a request on a connection that has room for it.

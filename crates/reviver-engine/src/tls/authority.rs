@@ -23,13 +23,16 @@ const RENEWED_AFTER: Duration = Duration::from_secs(15 * 24 * 3600);
 /// Longer names exist, but none that a certificate may hold.
 const MAX_NAME: usize = 253;
 
+/// When it was minted, and what.
+type Minted = (Instant, Arc<Entry>);
+
 /// Mints certificates for the names that clients ask for. All have one key, made at the start.
 pub struct Minter {
     issuer: Issuer<'static, KeyPair>,
     authority: CertificateDer<'static>,
     leaf: KeyPair,
     key: Arc<dyn SigningKey>,
-    minted: Mutex<HashMap<Box<str>, (Instant, Arc<Entry>)>>,
+    minted: Mutex<HashMap<Box<str>, Minted>>,
 }
 
 impl std::fmt::Debug for Minter {

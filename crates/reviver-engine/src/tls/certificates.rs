@@ -27,12 +27,9 @@ impl Entry {
         let names = names_of(&chain[0]);
         let key = provider.key_provider.load_private_key(private_key(certificate)?);
         let key = CertifiedKey::new(chain, key.map_err(|e| refuse(format!("key: {e}")))?);
-        match key.keys_match() {
-            Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-                return Err(refuse("the key does not belong to the certificate".to_owned()));
-            }
-            // Other errors are of certificates that this side need not understand, such as proofs for ACME.
-            _ => {}
+        // Other errors are of certificates that this side need not understand, such as proofs for ACME.
+        if let Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) = key.keys_match() {
+            return Err(refuse("the key does not belong to the certificate".to_owned()));
         }
         Ok(Self { key: Arc::new(key), names })
     }
@@ -50,7 +47,8 @@ impl Entry {
         // TLS 1.2 has the kind of key in the cipher suite.
         let suited = suites.iter().any(|suite| {
             let name = suite.as_str().unwrap_or_default();
-            name.starts_with("TLS13_") || name.starts_with(if self.is_rsa() { "TLS_ECDHE_RSA" } else { "TLS_ECDHE_ECDSA" })
+            name.starts_with("TLS13_")
+                || name.starts_with(if self.is_rsa() { "TLS_ECDHE_RSA" } else { "TLS_ECDHE_ECDSA" })
         });
         suited && self.key.key.choose_scheme(schemes).is_some()
     }
@@ -77,10 +75,7 @@ impl Certificates {
     }
 
     /// Proofs of control: each for one name, and nothing for any other.
-    pub fn proofs(
-        proofs: &[(String, reviver_plan::Certificate)],
-        provider: &CryptoProvider,
-    ) -> Result<Self, TlsError> {
+    pub fn proofs(proofs: &[(String, reviver_plan::Certificate)], provider: &CryptoProvider) -> Result<Self, TlsError> {
         let mut this = Self::default();
         for (name, certificate) in proofs {
             let entry = Arc::new(Entry::new(certificate, provider)?);

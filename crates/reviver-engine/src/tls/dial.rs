@@ -13,8 +13,8 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::accept::alert_of;
 use super::{
-    ClientConfig, CryptoProvider, H2, HTTP1, TlsError, UpstreamProtocol, UpstreamTls, chain, misplaced,
-    private_key, roots, system_roots, versions,
+    ClientConfig, CryptoProvider, H2, HTTP1, TlsError, UpstreamProtocol, UpstreamTls, chain, misplaced, private_key,
+    roots, system_roots, versions,
 };
 
 /// A pool's TLS.

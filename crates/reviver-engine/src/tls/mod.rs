@@ -78,7 +78,8 @@ impl Contexts {
             let known = old.and_then(|(plan, contexts)| {
                 let pools = &plan.reverse.as_ref()?.pools;
                 let index = pools.iter().position(|p| p.name == pool.name)?;
-                let same = pools[index].tls.as_ref() == Some(tls) && pools[index].protocol == pool.protocol
+                let same = pools[index].tls.as_ref() == Some(tls)
+                    && pools[index].protocol == pool.protocol
                     && pools[index].proxy_protocol.is_some() == pool.proxy_protocol.is_some();
                 contexts.pools.get(index)?.as_ref().filter(|_| same)
             });
