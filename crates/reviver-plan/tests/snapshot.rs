@@ -5,7 +5,8 @@ use reviver_plan::{Action, Plan, Redirect, Route, Snapshot, fingerprint, parse};
 use serde_json::{Value, json};
 
 fn route(name: &str, at: &str, matches: Value, action: Value) -> Value {
-    let mut all = json!({"host": [], "path": [], "method": [], "header": [], "query": [], "cookie": [], "client": []});
+    let mut all = json!({"host": [], "path": [], "method": [], "header": [], "query": [], "cookie": [], "client": [],
+                         "client_certificate": null});
     for (key, value) in matches.as_object().expect("a table") {
         all[key] = value.clone();
     }
@@ -29,15 +30,18 @@ fn document() -> Value {
         "workers": 1,
         "listeners": [{
             "name": "web", "at": "r.yaml:2", "bind": ["127.0.0.1:8080"], "role": "reverse", "backlog": 1024,
+            "tls": null, "http2": true, "proxy_protocol": false, "redirect_https": null, "hsts": null,
             "limits": {"head": 65536, "fields": 100, "target": 8192, "body": 0, "connections": 0,
-                       "requests_per_connection": 0},
+                       "requests_per_connection": 0, "streams": 100, "stream_window": 65535, "stream_resets": 1,
+                       "stream_errors": 1, "control_frames": 1, "continuations": 1, "stalls": 1},
             "timeouts": {"head_ms": 1, "body_ms": 1, "keep_alive_ms": 1, "connect_ms": 1, "first_byte_ms": 1,
-                         "idle_ms": 1, "tunnel_ms": 1},
+                         "idle_ms": 1, "tunnel_ms": 1, "handshake_ms": 1},
         }],
         "trusted_proxies": ["10.0.0.0/8", "2001:db8::/32"],
         "via": "reviver",
         "resolver": {"servers": [], "hosts_file": true, "min_ttl_ms": 1, "max_ttl_ms": 2, "cache_size": 10,
                      "timeout_ms": 1000, "fallback_delay_ms": 250},
+        "challenges": {"http": [], "alpn": []},
         "reverse": {
             "routes": [
                 route("api", "r.yaml:10",
@@ -57,6 +61,7 @@ fn document() -> Value {
             ],
             "pools": [{
                 "name": "api", "at": "r.yaml:30", "balance": "round_robin", "max_idle": 8, "idle_ms": 1000,
+                "tls": null, "protocol": "auto", "proxy_protocol": null,
                 "servers": [server("127.0.0.1:9001", 1, false), server("[::1]:9002", 0, false),
                             server("backup.internal:80", 1, true)],
             }],
