@@ -44,12 +44,13 @@ def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
     assert broken == []
 
 
+FOLDERS = ("crates", "fuzz", "python", "tests")
 SOURCES = ("docs/architecture.md", "CONTRIBUTING.md", *(f"docs/decisions/{path.name}" for path in DECISIONS))
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_source_files_that_are_named_exist(name: str) -> None:
-    files = [str(path.relative_to(ROOT)) for folder in ("crates", "python", "tests") for path in _sources(folder)]
+    files = [str(path.relative_to(ROOT)) for folder in FOLDERS for path in _sources(folder)]
     named = re.findall(r"`([\w/.-]+\.(?:rs|py))`", (ROOT / name).read_text(encoding="utf-8"))
     missing = [path for path in named if not any(f"/{file}".endswith(f"/{path}") for file in files)]
     assert [path for path in missing if "NAME" not in path] == []
