@@ -51,8 +51,12 @@ pub async fn connect(
         Target::Destination => None,
     };
     let websocket = flow.offers_websocket(&work.request);
+    // Few servers take them over HTTP/2: where there is a choice it takes one that is known to.
+    let may_choose = |p: &reviver_plan::Pool| p.protocol == UpstreamProtocol::Auto;
+    let http1 = websocket && pool.and_then(|p| snapshot.snapshot.pool(p)).is_some_and(may_choose);
     if let Some(home) = home.as_ref().filter(|_| !fresh) {
-        if let Some(shared) = home.http2.take() {
+        let shared = home.http2.take().filter(|shared| !http1 || shared.takes_websockets());
+        if let Some(shared) = shared {
             return Ok(Upstream::over_http2(shared, true).for_websocket(websocket));
         }
         while let Some(kept) = home.take() {
@@ -80,7 +84,7 @@ pub async fn connect(
         // Flows that come while a shared connection is being opened find room on it.
         let expected = pool.and_then(|p| snapshot.snapshot.pool(p)).is_some_and(|p| match p.protocol {
             UpstreamProtocol::Http2 => true,
-            UpstreamProtocol::Auto => p.tls.is_some() && home.http2.is_expected(),
+            UpstreamProtocol::Auto => p.tls.is_some() && !http1 && home.http2.is_expected(),
             UpstreamProtocol::Http1 => false,
         });
         let right = loop {
@@ -96,7 +100,7 @@ pub async fn connect(
             }
         };
         let (stream, address) = open(snapshot, target, &host, port).await?;
-        let opened = establish(snapshot, pool, target, home, stream, address, addresses).await;
+        let opened = establish(snapshot, target, home, http1, stream, address, addresses).await;
         drop(right);
         opened
     };
@@ -134,17 +138,16 @@ fn source_of(connection: &Connection, flow: &Flow<'_>) -> SocketAddr {
 /// What stands before the first request on a new connection: a PROXY header, the TLS handshake, HTTP/2's beginning.
 async fn establish(
     snapshot: &CoreSnapshot,
-    pool: Option<u32>,
     target: Target,
     home: &Rc<IdlePool>,
+    http1: bool,
     mut stream: TcpStream,
     address: SocketAddr,
     [source, local]: [SocketAddr; 2],
 ) -> Result<Upstream, Unreachable> {
     let plain = |stream| Ok(Upstream::over_http1(stream, address, Some(Rc::clone(home))));
-    let Some((index, pool)) = pool.and_then(|p| Some((p as usize, snapshot.snapshot.pool(p)?))) else {
-        return plain(Stream::Tcp(stream));
-    };
+    let Target::Server { pool: index, server } = target else { return plain(Stream::Tcp(stream)) };
+    let Some(pool) = snapshot.snapshot.pool(index) else { return Err(Slug::InternalError.into()) };
     if let Some(version) = pool.proxy_protocol {
         let version = match version {
             ProxyProtocol::V1 => ProxyVersion::V1,
@@ -154,13 +157,12 @@ async fn establish(
         write_proxy_header(version, source, local, &mut header);
         stream.write_all(&header).await.map_err(|_| Slug::ConnectionTerminated)?;
     }
-    let (stream, http2) = match snapshot.tls.pools.get(index).and_then(Option::as_ref) {
+    let (stream, http2) = match snapshot.tls.pools.get(index as usize).and_then(Option::as_ref) {
         None => (Stream::Tcp(stream), pool.protocol == UpstreamProtocol::Http2),
         Some(context) => {
-            let Target::Server { pool, server } = target else { return Err(Slug::InternalError.into()) };
-            let name = snapshot.snapshot.server(pool, server).map_or("", |s| s.address.as_str());
+            let name = snapshot.snapshot.server(index, server).map_or("", |s| s.address.as_str());
             let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
-            let (stream, http2) = tls::connect(context, host, stream).await?;
+            let (stream, http2) = tls::connect(context, host, http1, stream).await?;
             (Stream::Tls(stream), http2)
         }
     };
@@ -175,7 +177,9 @@ async fn establish(
             Err(Unreachable { slug: Slug::TlsError, detail: "no_application_protocol" })
         }
         (false, _) => {
-            home.http2.not_spoken();
+            if !http1 {
+                home.http2.not_spoken();
+            }
             plain(stream)
         }
     }

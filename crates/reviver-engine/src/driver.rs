@@ -457,6 +457,8 @@ pub async fn record_refusal(
     let mut flow = headless(connection, snapshot, listener, started);
     flow.step(Event::ClientFailed(slug), Instant::now());
     flow.step(Event::Answered { delivered: true }, Instant::now());
+    // There was no request to answer.
+    flow.record.status = 0;
     record(connection, snapshot, entry(snapshot, &flow, detail, None, None, protocol)).await;
 }
 

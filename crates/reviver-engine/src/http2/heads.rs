@@ -1,5 +1,6 @@
 //! Heads between the `http` crate's types, which `h2` speaks, and ours.
 
+use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -14,14 +15,15 @@ use sha1::{Digest, Sha1};
 #[derive(Default)]
 pub struct HeaderSink {
     pub fields: HeaderMap,
-    pub host: Option<Vec<u8>>,
+    pub host: Option<Bytes>,
 }
 
-impl FieldSink for HeaderSink {
-    fn field(&mut self, name: &[u8], value: &[u8]) {
+impl HeaderSink {
+    /// Takes a field whose value may be shared; names are copied where they are not among the well-known ones.
+    fn take(&mut self, name: &[u8], value: impl FnOnce() -> Bytes) {
         match FieldKind::of(name) {
             FieldKind::Host => {
-                self.host = Some(value.to_vec());
+                self.host = Some(value());
                 return;
             }
             FieldKind::Connection
@@ -33,18 +35,27 @@ impl FieldSink for HeaderSink {
             _ => {}
         }
         // Both were checked when they were read.
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_maybe_shared(value())) {
             self.fields.append(name, value);
         }
     }
+}
 
-    fn lines(&mut self, mut lines: &[u8]) {
-        while let Some(end) = memchr::memchr(b'\n', lines) {
-            let line = &lines[..end];
-            lines = &lines[end + 1..];
+impl FieldSink for HeaderSink {
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.take(name, || Bytes::copy_from_slice(value));
+    }
+
+    /// The lines are copied once, and their values are parts of the copy.
+    fn lines(&mut self, lines: &[u8]) {
+        let shared = Bytes::copy_from_slice(lines);
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', lines) {
+            let line = &lines[start..end];
             if let Some(colon) = memchr::memchr(b':', line) {
-                self.field(&line[..colon], line[colon + 1..].trim_ascii());
+                self.take(&line[..colon], || shared.slice_ref(shared[start + colon + 1..end].trim_ascii()));
             }
+            start = end + 1;
         }
     }
 }
@@ -144,7 +155,7 @@ pub fn request_for_upstream(
     let mut request = Request::new(());
     let authority = sink.host.take().filter(|host| !host.is_empty());
     let mut uri = http::uri::Parts::default();
-    uri.authority = authority.and_then(|host| Authority::try_from(host.as_slice()).ok());
+    uri.authority = authority.and_then(|host| Authority::from_maybe_shared(host).ok());
     uri.authority.as_ref()?;
     uri.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
     uri.path_and_query = Some(PathAndQuery::try_from(target).ok()?);

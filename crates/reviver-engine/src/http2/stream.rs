@@ -56,7 +56,8 @@ impl Failure {
     }
 
     pub fn sent(self, otherwise: Sent) -> Sent {
-        if self.untouched { Sent::Nothing } else { otherwise }
+        // What has left of a body is gone, whether the server has looked at it or not.
+        if self.untouched && otherwise != Sent::Body { Sent::Nothing } else { otherwise }
     }
 }
 

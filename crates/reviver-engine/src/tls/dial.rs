@@ -20,6 +20,8 @@ use super::{
 /// A pool's TLS.
 pub struct PoolContext {
     config: Arc<ClientConfig>,
+    /// The same for HTTP/1.1 alone.
+    http1: Arc<ClientConfig>,
     /// None: the host of the server's address.
     server_name: Option<ServerName<'static>>,
 }
@@ -50,14 +52,17 @@ pub fn context(
         UpstreamProtocol::Http1 => vec![HTTP1.to_vec()],
         UpstreamProtocol::Http2 => vec![H2.to_vec()],
     };
+    let mut http1 = config.clone();
+    http1.alpn_protocols = vec![HTTP1.to_vec()];
     let name = |name: &String| ServerName::try_from(name.clone()).map_err(|e| misplaced(&tls.at, e));
-    Ok(PoolContext { config: Arc::new(config), server_name: tls.server_name.as_ref().map(name).transpose()? })
+    Ok(PoolContext { config: Arc::new(config), http1: Arc::new(http1), server_name: tls.server_name.as_ref().map(name).transpose()? })
 }
 
-/// Shakes hands with the server at `host`; tells whether it speaks HTTP/2.
+/// Shakes hands with the server at `host`; tells whether it speaks HTTP/2, which `http1` does not offer it.
 pub async fn connect(
     context: &PoolContext,
     host: &str,
+    http1: bool,
     stream: TcpStream,
 ) -> Result<(Box<TlsStream<TcpStream>>, bool), Unreachable> {
     let name = match &context.server_name {
@@ -67,7 +72,8 @@ pub async fn connect(
             ServerName::try_from(host).map_err(|_| Unreachable { slug: Slug::TlsError, detail: "server_name" })?
         }
     };
-    match TlsConnector::from(Arc::clone(&context.config)).connect(name, stream).await {
+    let config = if http1 { &context.http1 } else { &context.config };
+    match TlsConnector::from(Arc::clone(config)).connect(name, stream).await {
         Ok(stream) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
             Ok((Box::new(TlsStream::Client(stream)), http2))
