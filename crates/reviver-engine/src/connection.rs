@@ -20,12 +20,14 @@ use crate::http2;
 use crate::listener::ListenerState;
 use crate::socks;
 use crate::stream::Stream;
-use crate::timers::Timer;
+use crate::timers::{Ticks, Timer};
 use crate::work::Work;
 
 /// A connection stays busy for so long after a request: clients that send one request after another are
 /// spared the way to idle and back.
 const LINGER: Duration = Duration::from_millis(100);
+/// How long a draining proxy waits for a request on a connection that it has just used.
+const LAST_REQUEST: Duration = Duration::from_millis(250);
 /// How long, and for how many bytes, a connection that was closed on this side is read on, so that a client
 /// that is still sending gets to see the answer (RFC 9112, section 9.6).
 const DRAIN_TIME: Duration = Duration::from_secs(2);
@@ -55,6 +57,8 @@ pub struct Connection {
     counted: bool,
     /// None: not encrypted.
     pub tls: Option<Rc<ClientTls>>,
+    /// Since when it has been waiting for a request.
+    idle_since: Option<Ticks>,
 }
 
 /// What follows when no request is being carried.
@@ -99,6 +103,7 @@ impl Connection {
             interim_ok: false,
             counted: true,
             tls: None,
+            idle_since: None,
         }
     }
 
@@ -118,6 +123,7 @@ impl Connection {
             interim_ok: false,
             counted: false,
             tls: self.tls.clone(),
+            idle_since: None,
         }
     }
 
@@ -140,6 +146,12 @@ impl Connection {
     /// The plan in force and the listener's index in it; none once the listener was removed.
     pub fn snapshot(&self) -> Option<(Rc<CoreSnapshot>, u16)> {
         Some((self.core.current(), self.listener.index.get()?))
+    }
+
+    /// Whether what the listener demands of clients now is what it demanded when this one was let in.
+    pub fn meets_demands(&self, snapshot: &CoreSnapshot, listener: u16) -> bool {
+        let now = snapshot.tls.listeners.get(usize::from(listener)).and_then(Option::as_ref).map(|c| c.demand);
+        self.tls.as_ref().map(|tls| tls.demand) == now
     }
 
     /// Watches the client while another party is waited for. Ready when it is gone; bytes of further
@@ -239,7 +251,7 @@ pub fn serve(mut connection: Connection) -> impl Future<Output = ()> {
                 Greeted::Over => return,
             }
         }
-        while begin_wait(&connection)
+        while begin_wait(&mut connection)
             && (std::mem::take(&mut at_once) || std::future::poll_fn(|cx| poll_request(&mut connection, cx)).await)
             && Box::pin(serve_busy(&mut connection)).await
         {}
@@ -295,12 +307,15 @@ pub async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<
 }
 
 /// Arms the timer for an idle connection. False when the connection is to be closed.
-fn begin_wait(connection: &Connection) -> bool {
+fn begin_wait(connection: &mut Connection) -> bool {
     let Some((snapshot, index)) = connection.snapshot() else { return false };
     let Some(listener) = snapshot.snapshot.listener(index) else { return false };
     let timeouts = &listener.timeouts;
     let wait = if connection.requests == 0 { timeouts.head_ms } else { timeouts.keep_alive_ms };
-    connection.timer.set(Instant::now(), Duration::from_millis(wait));
+    // What wakes the connection without being a request does not begin the wait anew.
+    let now = Instant::now();
+    let since = *connection.idle_since.get_or_insert_with(|| connection.core.timers.now(now));
+    connection.timer.set_from(now, since, Duration::from_millis(wait));
     true
 }
 
@@ -329,6 +344,9 @@ async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
         let times = driver::HeadTimes { started, complete };
         // What was in force when the wait began may not be any more: the request keeps to the plan of now.
         let Some((snapshot, index)) = connection.snapshot() else { return Next::Close };
+        if !connection.meets_demands(&snapshot, index) {
+            return Next::Close;
+        }
         let goes_on = match head.0 {
             Head::Ready => driver::run(connection, work, &snapshot, index, times, ClientProtocol::Http1, None).await,
             Head::Socks => {
@@ -354,10 +372,8 @@ async fn carry(connection: &mut Connection, work: &mut Work) -> Next {
             }
         };
         connection.requests = connection.requests.saturating_add(1);
+        connection.idle_since = None;
         match goes_on {
-            driver::Then::KeepAlive if connection.core.is_draining() && work.client_in.is_empty() => {
-                return Next::Close;
-            }
             driver::Then::KeepAlive => {}
             driver::Then::Drain => return Next::Drain,
             driver::Then::Close => return Next::Close,
@@ -388,6 +404,7 @@ async fn read_head(
     let mut scan = HeadScan::new(limits);
     let fresh = connection.requests == 0;
     let mut waiting = false;
+    let mut drained = None;
     // More than one read was needed since the first byte.
     let mut waited = false;
     if !work.client_in.is_empty() {
@@ -430,8 +447,15 @@ async fn read_head(
                 }
                 Poll::Pending => {}
             }
+            // A request may be on its way already: it is served, and told that it was the last.
             if connection.core.is_draining() && !scan.started() {
-                return Poll::Ready(Head::Closed);
+                let until = *drained.get_or_insert_with(|| Instant::now() + LAST_REQUEST);
+                if Instant::now() >= until {
+                    return Poll::Ready(Head::Closed);
+                }
+                connection.timer.set(Instant::now(), LAST_REQUEST);
+                connection.timer.poll_expired(cx);
+                return Poll::Pending;
             }
             if connection.core.is_stopping() {
                 return Poll::Ready(Head::Refused(refusal(Slug::Draining, work)));

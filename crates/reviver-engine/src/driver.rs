@@ -136,6 +136,9 @@ pub async fn run(
     let mut carried = Carried { user, ..Carried::default() };
     let counted = core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener);
     work.replay.clear();
+    work.replay_taken = false;
+    work.interim_bytes = 0;
+    work.replay_trailers = None;
     // The clock is read only where something was waited for.
     let mut now = times.complete;
     let mut command = flow.step(Event::Request(&work.request), now);
@@ -150,7 +153,7 @@ pub async fn run(
                     Some(exchange) if exchange.body_taken() => Framing::None,
                     // A part of it is gone: where the next request begins is not known any more.
                     Some(_) => Framing::UntilClose,
-                    None if work.replay.is_empty() => work.request.framing,
+                    None if !work.replay_taken => work.request.framing,
                     None => Framing::None,
                 };
                 let written = answer::write(connection, work, &flow, answer, protocol, carried.detail, unread).await;
@@ -182,6 +185,7 @@ pub async fn run(
             }
             Command::Exchange | Command::Interim => {
                 let interim = matches!(command, Command::Interim);
+                let sent_at = now;
                 let Some(upstream) = carried.upstream.as_mut() else {
                     command = flow.step(Event::Failed { slug: Slug::InternalError, sent: Sent::Body }, Instant::now());
                     continue;
@@ -210,6 +214,12 @@ pub async fn run(
                     }
                     Err(Trouble::Upstream { slug, sent, detail }) => {
                         carried.detail = detail;
+                        let silent = matches!(slug, Slug::ResponseTimeout | Slug::WriteTimeout);
+                        if let Some(shared) =
+                            carried.upstream.as_ref().and_then(|u| u.http2.as_ref()).filter(|_| silent)
+                        {
+                            shared.suspect(sent_at);
+                        }
                         // Nothing of a broken exchange may be used again.
                         carried.upstream = None;
                         flow.step(Event::Failed { slug, sent }, now)

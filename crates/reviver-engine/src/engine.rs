@@ -114,6 +114,8 @@ pub struct ListenerStatus {
     pub name: String,
     pub role: reviver_plan::Role,
     pub bind: Vec<SocketAddr>,
+    pub tls: bool,
+    pub http2: bool,
     pub connections: usize,
 }
 
@@ -247,6 +249,8 @@ impl Engine {
             name: l.name.clone(),
             role: l.role,
             bind: l.bind.clone(),
+            tls: l.tls.is_some(),
+            http2: l.http2,
             connections: l.bind.iter().filter_map(|a| state.open.get(a)).map(|c| c.load(Ordering::Relaxed)).sum(),
         };
         let listeners: Vec<ListenerStatus> = plan.listeners.iter().map(listener).collect();

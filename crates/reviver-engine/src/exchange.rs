@@ -109,7 +109,7 @@ impl<'s> Exchange<'s> {
         let limits = listener.map_or(RESPONSE_LIMITS, |l| head_limits(&l.limits));
         let head_length = out.len();
         let mut replayable = true;
-        let upload = if work.replay.is_empty() {
+        let upload = if !work.replay_taken {
             let from = raw_if(connection.stream.is_http2(), head.framing);
             let to = raw_if(head_sent, head.framing);
             let mut pump = Pump::new(out, from, to, flow.body_limit(), &limits).with_trailers(flow.request_trailers());
@@ -117,7 +117,9 @@ impl<'s> Exchange<'s> {
             let taken = pump.take_for(&mut work.client_in, head_sent).is_ok();
             if pump.source_finished() && taken {
                 work.replay.extend_from_slice(&pump.pending()[head_length..]);
+                work.replay_taken = true;
                 work.replay_http2 = head_sent;
+                work.replay_trailers = pump.trailers_behind();
                 work.replay_sizes = (pump.body, pump.received);
             } else {
                 replayable = !taken && pump.body == 0;
@@ -129,6 +131,7 @@ impl<'s> Exchange<'s> {
         } else {
             out.extend_from_slice(&work.replay);
             let mut pump = Pump::new(out, Framing::None, Framing::None, 0, &limits);
+            pump.set_trailers_behind(work.replay_trailers.clone());
             (pump.body, pump.received) = work.replay_sizes;
             pump
         };
@@ -199,6 +202,10 @@ impl<'s> Exchange<'s> {
             loop {
                 self.poll_upload(cx, connection, work, upstream)?;
                 // Also while an upstream keeps sending interim responses.
+                let reset = connection.stream.http2().is_some_and(|stream| stream.poll_reset(cx).is_ready());
+                if reset {
+                    return Poll::Ready(Err(Trouble::ClientGone));
+                }
                 if self.body_taken() && connection.poll_gone(cx, work).is_ready() {
                     return Poll::Ready(Err(Trouble::ClientGone));
                 }
@@ -421,6 +428,9 @@ impl<'s> Exchange<'s> {
                 }
                 Poll::Pending => {}
             }
+            if connection.stream.http2().is_some_and(|stream| stream.poll_reset(cx).is_ready()) {
+                return Poll::Ready(Relayed::ClientAborted);
+            }
             let waits_for_upstream = download.waiting() == Waiting::Source;
             if waits_for_upstream
                 && self.upload.as_ref().is_none_or(Pump::source_finished)
@@ -494,6 +504,9 @@ impl<'s> Exchange<'s> {
     }
 }
 
+/// Bytes of interim responses in one flow: they have no flow control of their own.
+const MOST_INTERIM: u64 = 64 * 1024;
+
 /// A response head as bytes; `plan` is none for interim responses and 101.
 pub fn write_head(out: &mut Vec<u8>, work: &Work, flow: &Flow<'_>, plan: Option<BodyPlan>) {
     let response = &work.response;
@@ -511,9 +524,13 @@ pub async fn pass_interim(connection: &mut Connection, work: &mut Work, flow: &F
     if work.request.version < Version::Http11 {
         return Ok(0);
     }
+    if work.interim_bytes > MOST_INTERIM {
+        return Err(Trouble::upstream(Slug::ResponseInvalid, Sent::Body));
+    }
     if let Some(stream) = connection.stream.http2() {
         let response = response_for_client(flow, &work.request, &work.response, None);
         let size = head_size(&response);
+        work.interim_bytes += size;
         return stream.inform(response).map(|()| size).map_err(|_| Trouble::ClientGone);
     }
     let mut out = std::mem::take(&mut work.to_client);
@@ -521,6 +538,7 @@ pub async fn pass_interim(connection: &mut Connection, work: &mut Work, flow: &F
     write_head(&mut out, work, flow, None);
     let delivered = write_all(connection, &out).await;
     let length = out.len() as u64;
+    work.interim_bytes += length;
     out.clear();
     work.to_client = out;
     if delivered { Ok(length) } else { Err(Trouble::ClientGone) }

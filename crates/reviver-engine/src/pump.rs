@@ -112,6 +112,15 @@ impl<'s> Pump<'s> {
         self
     }
 
+    /// Trailers that are still to be sent.
+    pub fn trailers_behind(&self) -> Option<Box<HeaderMap>> {
+        self.behind.clone()
+    }
+
+    pub fn set_trailers_behind(&mut self, trailers: Option<Box<HeaderMap>>) {
+        self.behind = trailers;
+    }
+
     /// For tunnels.
     pub fn lenient(mut self) -> Self {
         self.lenient = true;

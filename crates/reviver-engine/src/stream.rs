@@ -116,9 +116,14 @@ impl Stream {
 
     /// Whether a kept connection is still silent and open. Costs a system call only where something has come
     /// in since it was last read.
-    pub fn is_quiet(&self) -> bool {
-        let Some(stream) = self.socket() else { return false };
+    pub fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
+        if let Self::Tls(stream) = self {
+            // What has been decrypted already is not on the socket; what is there may be no content.
+            let mut byte = [0; 1];
+            return Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending();
+        }
+        let Some(stream) = self.socket() else { return false };
         match stream.poll_read_ready(&mut cx) {
             Poll::Pending => true,
             Poll::Ready(Err(_)) => false,

@@ -36,6 +36,9 @@ struct Wheel {
     entries: usize,
 }
 
+/// Ticks since the wheel was made, and one.
+pub type Ticks = std::num::NonZeroU32;
+
 /// The wheel of one core.
 #[derive(Debug)]
 pub struct Timers {
@@ -61,6 +64,11 @@ impl Timers {
             }
         };
         Timer { timers: Rc::clone(self), index }
+    }
+
+    /// A moment in four bytes, as coarse as all timeouts.
+    pub fn now(&self, now: Instant) -> Ticks {
+        Ticks::MIN.saturating_add(self.tick_at(now))
     }
 
     fn tick_at(&self, when: Instant) -> u32 {
@@ -157,6 +165,13 @@ impl Timer {
             self.timers.tick.set(self.timers.tick.get().max(self.timers.tick_at(now)));
         }
         self.arm(deadline);
+    }
+
+    /// Like [`Self::set`], counted from an earlier [`Timers::now`].
+    pub fn set_from(&self, now: Instant, since: Ticks, after: Duration) {
+        let waited = u64::from(self.timers.tick_at(now).saturating_sub(since.get())) * TICK_MS;
+        let left = after.saturating_sub(Duration::from_millis(waited));
+        self.set(now, left.max(Duration::from_millis(1)));
     }
 
     /// Like [`Self::set`] from about now, without reading the clock: up to a tick early.

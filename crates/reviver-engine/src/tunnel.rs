@@ -125,6 +125,10 @@ pub async fn run(
         if up.over && down.over {
             return Poll::Ready(Relayed::Complete);
         }
+        // The client's half may be over, and its stream be given up all the same.
+        if up.over && connection.stream.http2().is_some_and(|stream| stream.poll_reset(cx).is_ready()) {
+            return Poll::Ready(Relayed::ClientAborted);
+        }
         let progress = up.pump.sent + down.pump.sent + u64::from(up.over) + u64::from(down.over);
         if moved != progress {
             moved = progress;

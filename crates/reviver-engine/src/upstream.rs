@@ -86,7 +86,7 @@ impl IdlePool {
     /// The latest connection that is still open.
     pub fn take(self: &Rc<Self>) -> Option<Upstream> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { stream, address, .. }) = idle.pop() {
+        while let Some(Idle { mut stream, address, .. }) = idle.pop() {
             self.total.set(self.total.get() - 1);
             if stream.is_quiet() {
                 let home = Some(Rc::clone(self));
@@ -96,7 +96,11 @@ impl IdlePool {
         None
     }
 
-    pub fn give(&self, upstream: Upstream, now: Instant) {
+    pub fn give(&self, mut upstream: Upstream, now: Instant) {
+        // Bytes behind a response are no part of the next.
+        if upstream.stream.plain().is_none() && !upstream.stream.is_quiet() {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         if idle.len() < self.max && self.total.get() < KEPT_CONNECTIONS {
             self.total.set(self.total.get() + 1);
@@ -108,7 +112,7 @@ impl IdlePool {
     fn sweep(&self, now: Instant) -> bool {
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
-        idle.retain(|i| now.saturating_duration_since(i.since) < self.keep && i.stream.is_quiet());
+        idle.retain_mut(|i| now.saturating_duration_since(i.since) < self.keep && i.stream.is_quiet());
         self.total.set(self.total.get() - (before - idle.len()));
         self.http2.sweep(now, self.keep) || !idle.is_empty()
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use http::HeaderMap;
 use reviver_http::{RequestHead, ResponseHead};
 
 use crate::buffers::{BUFFER_SIZE, Buf};
@@ -27,8 +28,14 @@ pub struct Work {
     pub replay: Vec<u8>,
     /// Its bytes without framing, and as they came.
     pub replay_sizes: (u64, u64),
+    /// The whole body stands there, if only an empty one.
+    pub replay_taken: bool,
+    /// Its trailers, where HTTP/2 sends them apart.
+    pub replay_trailers: Option<Box<HeaderMap>>,
     /// It is framed for HTTP/2, which is not at all.
     pub replay_http2: bool,
+    /// Bytes of interim responses that were passed on.
+    pub interim_bytes: u64,
     /// The client took nothing of the response for too long.
     pub stalled: bool,
 }
@@ -51,8 +58,11 @@ impl Work {
             interim: 0,
             replay: Vec::new(),
             replay_sizes: (0, 0),
+            replay_taken: false,
+            replay_trailers: None,
             replay_http2: false,
             stalled: false,
+            interim_bytes: 0,
         })
     }
 

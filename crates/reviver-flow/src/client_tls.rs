@@ -14,6 +14,8 @@ pub struct ClientTls {
     /// Names of the certificate that was shown; `*.` stands for one label. None: it was made for the name asked for.
     pub names: Vec<Box<str>>,
     pub certificate: Option<ClientCertificate>,
+    /// Stands for what the listener demanded of clients' certificates.
+    pub demand: u64,
 }
 
 /// A certificate that a client has shown and that was verified.

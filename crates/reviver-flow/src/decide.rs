@@ -83,6 +83,11 @@ pub(crate) fn before_routes(
         return Some(Verdict::Challenge(index as u32));
     }
     let port = snapshot.listener(listener)?.redirect_https?;
+    // A trusted proxy in front has ended TLS already.
+    let secure = |value: &[u8]| value.eq_ignore_ascii_case(b"https");
+    if snapshot.trusted.contains(client.peer.ip()) && head.values(FieldKind::XForwardedProto).any(secure) {
+        return None;
+    }
     let reason = Reason::new(Slug::BadRequest, Rule::Listener(listener));
     Some(if head.host().is_empty() { Verdict::Reject(reason) } else { Verdict::RedirectHttps(port) })
 }

@@ -130,6 +130,8 @@ impl Flow<'_> {
                 }
                 // Only what this proxy has verified itself is told by these names.
                 FieldKind::XClientCertSubject | FieldKind::XClientCertFingerprint => return Fate::Drop,
+                // RFC 8441, section 5: the handshake with the server has a key of its own.
+                FieldKind::SecWebSocketKey if head.extended_connect => return Fate::Drop,
                 FieldKind::XForwardedProto
                 | FieldKind::XForwardedHost
                 | FieldKind::XForwardedPort
@@ -187,6 +189,7 @@ impl Flow<'_> {
                 }
                 Fate::Drop
             }
+            FieldKind::SecWebSocketKey if head.extended_connect => Fate::Drop,
             FieldKind::Forwarded
             | FieldKind::XForwardedProto
             | FieldKind::XForwardedHost

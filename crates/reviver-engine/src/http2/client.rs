@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -19,9 +19,14 @@ use super::stream::{Failure, open};
 use super::{Http2Stream, SEND_BUFFER};
 use crate::stream::Stream;
 
-/// Bytes of a response that a server may send ahead, on one stream and on a connection.
+/// Bytes of a response that a server may send ahead on one stream.
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+/// The streams bound what a connection holds: a window of its own would let a few slow clients stop all others.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Streams at the same time on a connection, also where the server takes more.
+const MOST_STREAMS: usize = 100;
+/// How long a connection that no one needs any more may take to end.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Response heads; larger ones are refused by the library.
 const HEAD: u32 = 192 * 1024;
 
@@ -52,6 +57,17 @@ pub struct Established {
     alive: Rc<Cell<bool>>,
     streams: Rc<Cell<usize>>,
     used: Rc<Cell<Instant>>,
+    transport: Rc<RefCell<Transport>>,
+    _driver: Rc<Driver>,
+}
+
+/// Ends a connection's task with the last that knows of the connection, once its frames are on their way.
+struct Driver(Rc<Notify>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 impl std::fmt::Debug for Established {
@@ -78,19 +94,32 @@ impl Established {
         let alive = Rc::new(Cell::new(true));
         let living = Rc::clone(&alive);
         // The server's settings say how many streams it takes, and whether extended CONNECT.
-        let settings = requests.clone();
+        let mut settings = Some(requests.clone());
         let settled = Rc::new(Notify::new());
         let settling = Rc::clone(&settled);
+        let abandoned = Rc::new(Notify::new());
+        let driver = Rc::new(Driver(Rc::clone(&abandoned)));
+        let moved = Rc::clone(&transport);
         tokio::task::spawn_local(async move {
             // Each stream is told by itself what has become of it.
             let mut connection = pin!(connection);
+            let mut abandoned = pin!(abandoned.notified());
+            let mut farewell: Option<Pin<Box<tokio::time::Sleep>>> = None;
             std::future::poll_fn(|cx| {
                 let over = connection.as_mut().poll(cx).is_ready();
-                if over || settings.current_max_send_streams() > 0 {
+                // This handle would keep the connection open.
+                if over || settings.as_ref().is_some_and(|s| s.current_max_send_streams() > 0) {
+                    settings = None;
                     settling.notify_one();
                 }
-                let failed = matches!(transport.borrow_mut().poll_send(cx), Poll::Ready(Err(_)));
-                if over || failed { Poll::Ready(()) } else { Poll::Pending }
+                if farewell.is_none() && abandoned.as_mut().poll(cx).is_ready() {
+                    settings = None;
+                    farewell = Some(Box::pin(tokio::time::sleep(FAREWELL)));
+                    cx.waker().wake_by_ref();
+                }
+                let late = farewell.as_mut().is_some_and(|time| time.as_mut().poll(cx).is_ready());
+                let failed = matches!(moved.borrow_mut().poll_send(cx), Poll::Ready(Err(_)));
+                if over || failed || late { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
             living.set(false);
@@ -103,7 +132,7 @@ impl Established {
             }
         }
         let (streams, used) = (Rc::default(), Rc::new(Cell::new(Instant::now())));
-        Ok(Self { requests, address, secure, alive, streams, used })
+        Ok(Self { requests, address, secure, alive, streams, used, transport, _driver: driver })
     }
 
     /// Whether one more stream can be opened at once.
@@ -114,7 +143,7 @@ impl Established {
             Poll::Ready(Err(_)) => self.alive.set(false),
             Poll::Pending => return false,
         }
-        self.alive.get() && self.streams.get() < self.requests.current_max_send_streams()
+        self.alive.get() && self.streams.get() < self.requests.current_max_send_streams().min(MOST_STREAMS)
     }
 
     /// Whether the server takes extended CONNECT (RFC 8441).
@@ -122,9 +151,17 @@ impl Established {
         self.requests.is_extended_connect_protocol_enabled()
     }
 
+    /// A request got no answer: where nothing at all has come since then, no other waits for this connection.
+    pub fn suspect(&self, since: Instant) {
+        if self.transport.borrow().heard < since {
+            self.alive.set(false);
+        }
+    }
+
     /// Sends a request head. `ended`: without content.
     pub fn send(&mut self, request: Request<()>, ended: bool) -> Result<Http2Stream, Failure> {
         self.used.set(Instant::now());
+        self.transport.borrow_mut().expect_heads();
         match open(&mut self.requests, request, ended, Count::new(&self.streams)) {
             Ok(stream) => Ok(stream),
             Err(failure) => {

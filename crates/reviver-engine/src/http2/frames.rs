@@ -35,6 +35,8 @@ pub struct Watch {
     received: FrameScan,
     sent: FrameScan,
     started: Instant,
+    /// The last frame that came was of a head.
+    in_head: bool,
     /// The client's settings have come.
     settled: bool,
     /// The highest stream that the client has opened.
@@ -61,6 +63,7 @@ impl Watch {
             received: FrameScan::after_preface(),
             sent: FrameScan::default(),
             started: now,
+            in_head: false,
             settled: false,
             opened: 0,
             unseen: VecDeque::new(),
@@ -71,7 +74,7 @@ impl Watch {
     }
 
     fn on_received(&mut self, bytes: &[u8]) {
-        let Self { guard, received, started, opened, unseen, fault, settled, .. } = self;
+        let Self { guard, received, started, opened, unseen, fault, settled, in_head, .. } = self;
         let mut now = None;
         received.feed(bytes, |frame| {
             let now = *now.get_or_insert_with(Instant::now);
@@ -86,6 +89,7 @@ impl Watch {
             if !frame.fits_its_kind() {
                 fault.get_or_insert((Slug::Http2Error, Reason::FRAME_SIZE_ERROR));
             }
+            *in_head = matches!(frame.kind, FrameKind::Headers | FrameKind::Continuation);
             if frame.kind == FrameKind::Headers && frame.stream > *opened {
                 *opened = frame.stream;
                 if unseen.len() < UNSEEN {
@@ -126,7 +130,10 @@ impl Watch {
 
     /// Which flood ended a connection that the library ended by itself.
     pub fn likeliest(&self) -> Slug {
-        self.fault.map_or_else(|| slug_of(self.guard.closest()), |(slug, _)| slug)
+        // A head that unfolds to far more than is accepted is no flood of anything.
+        let (flood, share) = self.guard.closest();
+        let by_count = if self.in_head && share < 0.5 { Slug::HeadTooLarge } else { slug_of(flood) };
+        self.fault.map_or(by_count, |(slug, _)| slug)
     }
 }
 
@@ -150,6 +157,8 @@ fn slug_of(flood: Flood) -> Slug {
     }
 }
 
+/// Heads that a server may send for each request: the library keeps interim ones until they are asked for.
+const HEADS: u64 = 64;
 /// Bytes that wait for the end of a turn; more are written at once.
 const GATHERED: usize = 64 * 1024;
 
@@ -165,6 +174,11 @@ pub struct Transport {
     sent: usize,
     /// None towards a server.
     watch: Option<Watch>,
+    /// When bytes last came.
+    pub heard: Instant,
+    /// Heads that a server may still send, trailers and interim ones included.
+    heads: u64,
+    scan: FrameScan,
 }
 
 /// The library's end of it.
@@ -172,11 +186,25 @@ pub struct End(Rc<RefCell<Transport>>);
 
 impl Transport {
     pub fn new(stream: Stream, before: Vec<u8>, watch: Option<Watch>) -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self { stream, before, gathered: Vec::new(), sent: 0, watch }))
+        Rc::new(RefCell::new(Self {
+            stream,
+            before,
+            gathered: Vec::new(),
+            sent: 0,
+            watch,
+            heard: Instant::now(),
+            heads: HEADS,
+            scan: FrameScan::default(),
+        }))
     }
 
     pub fn end(this: &Rc<RefCell<Self>>) -> End {
         End(Rc::clone(this))
+    }
+
+    /// A request has been sent to the server.
+    pub fn expect_heads(&mut self) {
+        self.heads += HEADS;
     }
 
     pub fn watch(&mut self) -> Option<&mut Watch> {
@@ -216,6 +244,16 @@ impl Transport {
             let count = self.before.len().min(buf.remaining());
             buf.put_slice(&self.before[..count]);
             self.before.drain(..count);
+        }
+        if self.watch.is_none() && buf.filled().len() > start {
+            self.heard = Instant::now();
+            let heads = &mut self.heads;
+            self.scan.feed(&buf.filled()[start..], |frame| {
+                *heads = heads.saturating_sub(u64::from(frame.kind == FrameKind::Headers));
+            });
+            if self.heads == 0 {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
         }
         if let Some(watch) = &mut self.watch {
             watch.on_received(&buf.filled()[start..]);

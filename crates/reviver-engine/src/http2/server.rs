@@ -107,16 +107,24 @@ async fn run(
 ) {
     let begun = Instant::now();
     let mut ending: Option<Ending> = None;
+    let mut ended_at: Option<Instant> = None;
     let mut idle_since = Some(begun);
     let error = poll_fn(|cx| {
         loop {
             match h2.poll_accept(cx) {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(error)),
-                Poll::Ready(Some(Ok((request, answer)))) => {
+                Poll::Ready(Some(Ok((request, mut answer)))) => {
                     idle_since = None;
                     if let Some(watch) = transport.borrow_mut().watch() {
                         watch.seen(answer.stream_id().as_u32());
+                    }
+                    if is_refused(connection, ending, ended_at) {
+                        // A client may repeat it on another connection (RFC 9113, section 8.7).
+                        answer.send_reset(Reason::REFUSED_STREAM);
+                        let turned = Turned { slug: Slug::Draining, detail: "refused" };
+                        transport.borrow_mut().watch().into_iter().for_each(|watch| watch.turned.push(turned));
+                        continue;
                     }
                     connection.requests = connection.requests.saturating_add(1);
                     spawn(connection, session, request, answer);
@@ -137,6 +145,7 @@ async fn run(
                 None => break,
                 Some(end) => {
                     ending = Some(end);
+                    ended_at = Some(Instant::now());
                     idle_since = None;
                     match end {
                         Ending::Drained => h2.graceful_shutdown(),
@@ -170,6 +179,15 @@ async fn run(
     }
 }
 
+/// Whether a stream comes too late: clients that do not hear of the end must not go on for ever.
+fn is_refused(connection: &Connection, ending: Option<Ending>, ended_at: Option<Instant>) -> bool {
+    let Some((snapshot, index)) = connection.snapshot() else { return true };
+    let most = snapshot.snapshot.listener(index).map_or(0, |l| l.limits.requests_per_connection);
+    let spent = most != 0 && connection.requests >= most;
+    let late = ended_at.is_some_and(|at| at.elapsed() > FAREWELL);
+    spent || !connection.meets_demands(&snapshot, index) || (ending.is_some() && late)
+}
+
 /// Whether the connection is to be ended now. Arms the timer for the next look.
 fn wanted_end(
     cx: &mut Context<'_>,
@@ -195,7 +213,7 @@ fn wanted_end(
         return Some(Ending::Fault(Slug::StalledStreams, Reason::ENHANCE_YOUR_CALM));
     }
     let spent = limits.requests_per_connection != 0 && connection.requests >= limits.requests_per_connection;
-    if connection.core.is_draining() || spent {
+    if connection.core.is_draining() || spent || !connection.meets_demands(&snapshot, index) {
         return Some(Ending::Drained);
     }
     let deadline = match (head_since, session.open.get()) {

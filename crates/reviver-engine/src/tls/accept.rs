@@ -54,6 +54,7 @@ pub async fn accept(context: &ListenerContext, stream: TcpStream) -> Result<Opti
         },
         names: if sni.is_some() { context.certificates.names_shown(sni.as_deref()) } else { Vec::new() },
         sni,
+        demand: context.demand,
         certificate: session.peer_certificates().and_then(|chain| client_certificate(chain.first()?)),
     };
     let http2 = session.alpn_protocol() == Some(H2);

@@ -45,7 +45,7 @@ impl Minter {
     pub fn new(authority: &reviver_plan::Certificate, provider: &CryptoProvider) -> Result<Self, TlsError> {
         let refuse = |cause: String| TlsError::Certificate { name: authority.name.clone(), cause };
         let certificate = chain(authority)?.swap_remove(0);
-        let issuer_key = KeyPair::from_pem(&authority.key).map_err(|e| refuse(format!("key: {e}")))?;
+        let issuer_key = KeyPair::from_pem(&authority.key).map_err(|_| refuse("is not a private key".to_owned()))?;
         // A wrong pair would be noticed by no one but the clients.
         if !holds_key(&certificate, &issuer_key) {
             return Err(refuse("the key does not belong to the certificate".to_owned()));

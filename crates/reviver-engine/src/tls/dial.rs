@@ -55,7 +55,11 @@ pub fn context(
     let mut http1 = config.clone();
     http1.alpn_protocols = vec![HTTP1.to_vec()];
     let name = |name: &String| ServerName::try_from(name.clone()).map_err(|e| misplaced(&tls.at, e));
-    Ok(PoolContext { config: Arc::new(config), http1: Arc::new(http1), server_name: tls.server_name.as_ref().map(name).transpose()? })
+    Ok(PoolContext {
+        config: Arc::new(config),
+        http1: Arc::new(http1),
+        server_name: tls.server_name.as_ref().map(name).transpose()?,
+    })
 }
 
 /// Shakes hands with the server at `host`; tells whether it speaks HTTP/2, which `http1` does not offer it.

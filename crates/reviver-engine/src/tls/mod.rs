@@ -9,6 +9,7 @@ mod certificates;
 mod dial;
 mod names;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use reviver_plan::{ListenerTls, Plan, TlsVersion, UpstreamProtocol, UpstreamTls};
@@ -49,6 +50,8 @@ pub struct ListenerContext {
     /// For servers that check control over a name; none while no check is under way.
     challenges: Option<Arc<ServerConfig>>,
     tickets: Arc<dyn ProducesTickets>,
+    /// Equal where the same is demanded of clients.
+    pub demand: u64,
 }
 
 /// All TLS of a plan.
@@ -69,7 +72,8 @@ impl Contexts {
                 Some((plan.listeners[index].tls.as_ref()?, contexts.listeners.get(index)?.as_ref()?))
             });
             // Tickets hold what was verified of the client: they are good only for the same demands.
-            let tickets = known.filter(|(tls_old, _)| tls_old.client == tls.client).map(|(_, c)| &c.tickets);
+            let tickets =
+                known.filter(|(_, old)| old.demand == demand_of(tls.client.as_ref())).map(|(_, c)| &c.tickets);
             ListenerContext::new(plan, tls, listener.http2, tickets, &provider).map(|c| Some(Arc::new(c)))
         });
         let listeners = listeners.collect::<Result<_, _>>()?;
@@ -139,8 +143,15 @@ impl ListenerContext {
                 Some(Arc::new(config))
             }
         };
-        Ok(Self { config: Arc::new(config), certificates, challenges, tickets })
+        let demand = demand_of(tls.client.as_ref());
+        Ok(Self { config: Arc::new(config), certificates, challenges, tickets, demand })
     }
+}
+
+fn demand_of(client: Option<&reviver_plan::ClientAuthority>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    client.map(|client| (&client.roots, client.required)).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -160,7 +171,8 @@ fn versions(least: TlsVersion) -> &'static [&'static rustls::SupportedProtocolVe
 fn roots(at: &str, pem: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        roots.add(certificate.map_err(|e| misplaced(at, e))?).map_err(|e| misplaced(at, e))?;
+        let certificate = certificate.map_err(|_| misplaced(at, "is not PEM text"))?;
+        roots.add(certificate).map_err(|e| misplaced(at, e))?;
     }
     if roots.is_empty() { Err(misplaced(at, "holds no certificate")) } else { Ok(roots) }
 }
@@ -180,11 +192,12 @@ fn system_roots() -> Arc<RootCertStore> {
 fn chain(certificate: &reviver_plan::Certificate) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let refuse = |cause: String| TlsError::Certificate { name: certificate.name.clone(), cause };
     let chain = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|e| refuse(e.to_string()))?;
+    // What the reader says of a malformed file may quote it, and a key may stand there too.
+    let chain = chain.map_err(|_| refuse("is not PEM text".to_owned()))?;
     if chain.is_empty() { Err(refuse("holds no certificate".to_owned())) } else { Ok(chain) }
 }
 
 fn private_key(certificate: &reviver_plan::Certificate) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(certificate.key.as_bytes())
-        .map_err(|e| TlsError::Certificate { name: certificate.name.clone(), cause: format!("key: {e}") })
+        .map_err(|_| TlsError::Certificate { name: certificate.name.clone(), cause: "is not a private key".to_owned() })
 }
