@@ -10,6 +10,7 @@ from reviver import _engine
 from reviver.compile import FINGERPRINT, compile_plan, gather
 from reviver.config import load_file
 from reviver.config.models import Limits
+from reviver.config.models.logs import RECORD_FIELDS
 from reviver.config.values import Size
 from tests.support.pem import NOW, certificate, ec_key
 
@@ -75,3 +76,11 @@ def test_what_an_example_leaves_to_be_tried_is_good_too(tmp_path: Path) -> None:
     assert listener["proxy_protocol"]
     assert listener["tls"] is not None
     assert listener["tls"]["client"] is not None
+
+
+def test_a_template_takes_every_key_that_a_record_has() -> None:
+    keys = re.search(r"^keys! \{\n(.*?)^\}", (ENGINE / "log" / "format" / "values.rs").read_text(), re.M | re.S)
+    assert keys is not None
+    written = re.findall(r'"(\w+)";', keys[1])
+    assert list(RECORD_FIELDS) == written
+    assert re.findall(r"`(\w+)`", " ".join(_columns("logs.md", "key$"))) == written
