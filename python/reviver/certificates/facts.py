@@ -60,9 +60,17 @@ def facts(chain: str) -> Facts:
 
 
 def pair(name: str, text: str) -> Pair:
-    """A chain and its key from one PEM text. Raises ValueError, also where they do not belong together."""
+    """A chain and its key from one PEM text, both written anew.
+
+    Raises ValueError, also where they do not belong together; it never quotes the text.
+    """
     from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        load_pem_private_key,
+    )
 
     chain, key = "", ""
     for block in _BLOCK.finditer(text):
@@ -72,9 +80,15 @@ def pair(name: str, text: str) -> Pair:
             chain += block[0]
     if not chain or not key:
         raise ValueError("it lacks its certificate or its key")
-    leaf = x509.load_pem_x509_certificate(chain.encode())
-    if load_pem_private_key(key.encode(), None).public_key() != leaf.public_key():
+    try:
+        certificates = x509.load_pem_x509_certificates(chain.encode())
+        private = load_pem_private_key(key.encode(), None)
+    except (ValueError, TypeError):
+        raise ValueError("its certificate or its key is malformed") from None
+    if private.public_key() != certificates[0].public_key():
         raise ValueError("its key belongs to another certificate")
+    chain = "".join(item.public_bytes(Encoding.PEM).decode() for item in certificates)
+    key = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return Pair(name, chain, key, facts(chain))
 
 

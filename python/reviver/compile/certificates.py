@@ -15,7 +15,13 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.utils import CryptographyDeprecationWarning
 
 from reviver.compile.files import Files
@@ -57,7 +63,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Pair:
-    """A certificate and its key, ready to be served."""
+    """A certificate and its key, ready to be served: as PEM text written anew, which every reader takes."""
 
     name: str
     """Absolute path of the certificate's file."""
@@ -100,7 +106,7 @@ def read_pair(
         files.refuse(at_certificate, f"{path} holds a malformed certificate: its names cannot be read")
         return None
     _judge(files, at_certificate, str(path), chain, now)
-    return Pair(str(path), "\n".join(pem.certificates) + "\n", text + "\n", names)
+    return Pair(str(path), _text(chain), text, names)
 
 
 def read_authorities(files: Files, at: KeyPath, name: str, now: datetime) -> str | None:
@@ -116,7 +122,11 @@ def read_authorities(files: Files, at: KeyPath, name: str, now: datetime) -> str
         return None
     if all(item.not_valid_after_utc < now for item in authorities):
         files.warn(at, f"{path} holds only authorities whose certificates have expired")
-    return "\n".join(pem.certificates) + "\n"
+    return _text(chain)
+
+
+def _text(chain: list[x509.Certificate]) -> str:
+    return "".join(item.public_bytes(Encoding.PEM).decode() for item in chain)
 
 
 def _read(files: Files, at: KeyPath, name: str) -> _Pem | None:
@@ -166,14 +176,14 @@ def _loaded(block: str) -> x509.Certificate:
 
 
 def _key(files: Files, at: KeyPath, path: object, pem: _Pem, same_file: bool) -> tuple[str, bytes] | None:
-    """The key's PEM text, and its public half."""
+    """The key as PEM text (PKCS#8), and its public half."""
     if not pem.keys:
         swapped = "it holds a certificate" if pem.certificates and not same_file else None
         files.refuse(at, f"{path} holds no private key", "name the key's file after key" if same_file else swapped)
         return None
-    text = pem.keys[0]
     try:
-        key = load_pem_private_key(text.encode("latin-1"), None)
+        key = load_pem_private_key(pem.keys[0].encode("latin-1"), None)
+        text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         public = key.public_key()
         encoded = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except TypeError:

@@ -122,7 +122,7 @@ def _finding(detail: ErrorDetails, path: KeyPath, positions: Positions, details:
         case "model_type" | "dict_type":
             return Finding(at, f"is {_kind(value)}, where a table of keys is needed")
         case "tuple_type":
-            hint = None if isinstance(value, dict) else f"write [{value}]"
+            hint = None if isinstance(value, dict) or "-----BEGIN" in str(value) else f"write [{value}]"
             return Finding(at, f"is {_kind(value)}, where a list is needed", hint)
         case _:
             return Finding(at, detail["msg"][:1].lower() + detail["msg"][1:])

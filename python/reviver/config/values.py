@@ -30,7 +30,9 @@ def refuse(sentence: str, hint: str | None = None) -> NoReturn:
 
 
 def shown(value: object) -> str:
-    """A value as it is quoted in a sentence: on one line and not longer than a line."""
+    """A value as it is quoted in a sentence: on one line and not longer than a line; PEM text, maybe a key, never."""
+    if isinstance(value, str) and "-----BEGIN" in value:
+        return "PEM text"
     text = str(value).lower() if isinstance(value, bool) else str(value)
     text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:61])
     return f"'{text[:60]}…'" if len(text) > 60 else f"'{text}'"

@@ -94,7 +94,34 @@ def test_keys_of_every_kind_and_form(tmp_path: Path, make: Any, kind: PrivateFor
         kind = PrivateFormat.PKCS8
     loaded = written(tmp_path, site_pem=_signed(key), site_key=key_text(key, kind))
     assert warned(loaded) == []
-    assert tls(plan(loaded))["certificates"][0]["key"] == key_text(key, kind)
+    assert tls(plan(loaded))["certificates"][0]["key"] == key_text(key)
+
+
+def test_files_that_only_a_lenient_reader_takes_are_written_anew(tmp_path: Path) -> None:
+    """What stands in the plan can be read by the engine too, which otherwise would have to speak of a key."""
+    files = {"site_pem": _joined(GOOD), "site_key": _joined(key_text(KEY)), "ca_pem": _joined(CA)}
+    loaded = written(tmp_path, TREE.replace("reverse: {routes", "      client_ca: ca.pem\nreverse: {routes"), **files)
+    assert warned(loaded) == []
+    made = tls(plan(loaded))
+    assert (made["certificates"][0]["chain"], made["certificates"][0]["key"]) == (GOOD, key_text(KEY))
+    assert made["client"]["roots"] == CA
+
+
+def _joined(text: str) -> str:
+    """As a secret looks that went through a variable without quotes."""
+    return text.replace("\n", " ")
+
+
+@pytest.mark.parametrize("key", ["certificate", "key", "client_ca"])
+def test_a_key_written_in_place_of_its_file_is_not_shown(tmp_path: Path, key: str) -> None:
+    tls = {"certificates": [{"certificate": "site.pem", "key": "site.key"}], "client_ca": "ca.pem"}
+    (tls if key == "client_ca" else tls["certificates"][0])[key] = key_text(KEY)  # type: ignore[index]
+    listeners = {"web": {"bind": ":1", "role": "reverse", "tls": tls}}
+    with pytest.raises(ConfigurationError) as caught:
+        load_mapping({"listeners": listeners, "reverse": {"routes": [{"respond": {}}]}})
+    (found,) = caught.value.diagnostics
+    assert found.sentence == "is PEM text, where the name of a file is needed"
+    assert key_text(KEY).splitlines()[1][:20] not in str(found)
 
 
 def _signed(key: Any) -> str:

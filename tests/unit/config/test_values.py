@@ -103,3 +103,7 @@ def test_ranges_of_ports() -> None:
 def test_values_are_quoted_on_one_short_line() -> None:
     assert shown("a\nb\x1b[31m") == r"'a\x0ab\x1b[31m'"
     assert len(shown("x" * 10_000)) < 70
+
+
+def test_what_may_be_a_key_is_never_quoted() -> None:
+    assert shown("-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqG") == "PEM text"

@@ -13,7 +13,14 @@ from reviver.config.values import Duration, Flag, Kind, is_ipv4, is_ipv6, is_nam
 
 __all__ = ["Automatic", "CertificateFiles", "ExternalAccount", "Hsts", "ListenerTls", "UpstreamTls"]
 
-File = Annotated[Text, Field(min_length=1), Kind("file")]
+
+def _file(value: str) -> str:
+    if "-----BEGIN" in value:
+        refuse("is PEM text, where the name of a file is needed", "write the text to a file, and name that")
+    return value
+
+
+File = Annotated[Text, Field(min_length=1), AfterValidator(_file), Kind("file")]
 """A file's path, relative to the configuration."""
 
 
