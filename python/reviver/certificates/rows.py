@@ -10,6 +10,8 @@ from reviver.certificates.facts import Facts, facts
 from reviver.certificates.manager import Prepared, Worker
 from reviver.certificates.stored import Trouble
 from reviver.compile import Plan
+from reviver.config import KeyPath, path_text
+from reviver.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,40 +29,57 @@ class Row:
     source: str
     """`file`, `automatic` or `internal`."""
     state: str
-    """`valid`, `expires soon`, `expired`, `not yet valid`; automatic ones also `pending` and `failing`."""
+    """`valid`, `expires soon`, `expired`, `not yet valid`, `failing`; automatic ones also `pending`."""
     file: str | None
     fingerprint: str | None
     next_renewal: str | None = None
     error: str | None = None
-    """Why the last attempt failed."""
+    """Why the last attempt failed, or why what the file holds now is not served."""
     next_attempt: str | None = None
 
 
-def rows(plan: Plan, prepared: Prepared, now: datetime) -> list[dict[str, Any]]:
-    """Of listeners, in order, then of pools, as dictionaries."""
-    return [asdict(row) for row in (*_of_listeners(plan, prepared, now), *_of_pools(plan, now))]
+def rows(plan: Plan, prepared: Prepared, now: datetime, refusal: Exception | None = None) -> list[dict[str, Any]]:
+    """Of listeners, in order, then of pools, as dictionaries.
+
+    `refusal` is why the files as they are now were not taken over.
+    """
+    return [asdict(row) for row in (*_of_listeners(plan, prepared, now, refusal), *_of_pools(plan, now, refusal))]
 
 
-def _of_listeners(plan: Plan, prepared: Prepared, now: datetime) -> Iterator[Row]:
+def _of_listeners(plan: Plan, prepared: Prepared, now: datetime, refusal: Exception | None) -> Iterator[Row]:
     for listener in plan["listeners"]:
         if (tls := listener["tls"]) is None:
             continue
         name = listener["name"]
         worker = prepared.workers.get(name)
         obtained = {pair.name for pair in worker.keeper.pairs} if worker is not None else set()
-        for certificate in tls["certificates"]:
+        for index, certificate in enumerate(tls["certificates"]):
             if certificate["name"] not in obtained:
-                yield _row(name, None, certificate["chain"], "file", certificate["name"], now)
+                path = ("listeners", name, "tls", "certificates", index)
+                trouble = _not_taken(refusal, path, certificate["name"])
+                yield _row(name, None, certificate["chain"], "file", certificate["name"], now, trouble=trouble)
         if worker is not None:
             yield from _automatic(name, worker, now)
         if name in prepared.internal and prepared.authority is not None:
             yield _row(name, None, prepared.authority.chain, "internal", prepared.authority.name, now)
 
 
-def _of_pools(plan: Plan, now: datetime) -> Iterator[Row]:
+def _of_pools(plan: Plan, now: datetime, refusal: Exception | None) -> Iterator[Row]:
     for pool in plan["reverse"]["pools"] if plan["reverse"] is not None else ():
         if (tls := pool["tls"]) is not None and (certificate := tls["certificate"]) is not None:
-            yield _row(None, pool["name"], certificate["chain"], "file", certificate["name"], now)
+            trouble = _not_taken(refusal, ("reverse", "pools", pool["name"], "tls"), certificate["name"])
+            yield _row(None, pool["name"], certificate["chain"], "file", certificate["name"], now, trouble=trouble)
+
+
+def _not_taken(refusal: Exception | None, path: KeyPath, file: str) -> Trouble:
+    """What of a refusal is about the certificate at that place, which the engine knows by its file."""
+    if isinstance(refusal, ConfigurationError):
+        keys = [f"{path_text(path)}.{key}" for key in ("certificate", "key")]
+        found = [item for item in refusal.diagnostics if item.path in keys and item.severity == "error"]
+        reasons = [f"{item.sentence} ({item.hint})" if item.hint else item.sentence for item in found]
+    else:
+        reasons = [str(refusal)] if refusal is not None and file in str(refusal) else []
+    return Trouble(failures=len(reasons), error="; ".join(reasons) or None)
 
 
 def _automatic(listener: str, worker: Worker, now: datetime) -> Iterator[Row]:

@@ -70,6 +70,12 @@ class Pair:
     chain: str
     key: str
     names: Names
+    valid: tuple[datetime, datetime]
+    """From and until when."""
+
+    def doubt(self, now: datetime) -> tuple[str, str | None] | None:
+        """Why clients would refuse it for its dates, with a hint; None where they would not."""
+        return _out_of_date(f"the certificate in {self.name}", *self.valid, now)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,8 @@ def read_pair(
         files.refuse(at_certificate, f"{path} holds a malformed certificate: its names cannot be read")
         return None
     _judge(files, at_certificate, str(path), chain, now)
-    return Pair(str(path), _text(chain), text, names)
+    valid = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
+    return Pair(str(path), _text(chain), text, names, valid)
 
 
 def read_authorities(files: Files, at: KeyPath, name: str, now: datetime) -> str | None:
@@ -212,17 +219,22 @@ def _judge(files: Files, at: KeyPath, path: str, chain: list[x509.Certificate], 
     """Warns of what clients would not accept."""
     for number, certificate in enumerate(chain, 1):
         which = f"the certificate in {path}" if number == 1 else f"certificate {number} in {path}"
-        if certificate.not_valid_after_utc < now:
-            files.warn(at, f"{which} has expired: it was valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M}Z")
-        if certificate.not_valid_before_utc > now:
-            since = certificate.not_valid_before_utc
-            files.warn(at, f"{which} is not valid yet: it is from {since:%Y-%m-%d %H:%M}Z on", "is the clock right?")
+        if doubt := _out_of_date(which, certificate.not_valid_before_utc, certificate.not_valid_after_utc, now):
+            files.warn(at, *doubt)
         try:
             signed = certificate.signature_hash_algorithm
         except UnsupportedAlgorithm:
             signed = None
         if isinstance(signed, _WEAK_HASHES) and certificate.issuer != certificate.subject:
             files.warn(at, f"{which} is weak: it is signed with {signed.name.upper()}", "get a new one")
+
+
+def _out_of_date(which: str, since: datetime, until: datetime, now: datetime) -> tuple[str, str | None] | None:
+    if until < now:
+        return f"{which} has expired: it was valid until {until:%Y-%m-%d %H:%M}Z", None
+    if since > now:
+        return f"{which} is not valid yet: it is from {since:%Y-%m-%d %H:%M}Z on", "is the clock right?"
+    return None
 
 
 def _public(certificate: x509.Certificate) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from reviver.certificates.rows import rows
 from reviver.control.files import signature
-from reviver.control.proxy import Proxy
+from reviver.control.proxy import OutOfDateError, Proxy
 from reviver.control.server import Progress
 from reviver.control.watch import Together, stirrings
 from reviver.errors import ConfigurationError, OperationError, ReviverError
@@ -22,6 +22,11 @@ class Certificates:
     def __init__(self, proxy: Proxy, report: Callable[[str], None]) -> None:
         self._proxy = proxy
         self._report = report
+        self._together = Together(lambda: proxy.compiled.certificate_files, self._take, self._refused)
+        self._refusal: Exception | None = None
+        """Why the files were not taken over the last time."""
+        self._again: datetime | None = None
+        """When they may be, though they do not change: a certificate becomes valid."""
 
     # ---- files
 
@@ -30,10 +35,12 @@ class Certificates:
 
         Connections that are open keep the certificate that they were opened with.
         """
-        together = Together(lambda: self._proxy.compiled.certificate_files, self._take, self._refused)
         stored = signature(self._stored())
         async for _ in stirrings(lambda: {*self._proxy.compiled.certificate_files, *self._stored()}, ending):
-            await together.look(ending)
+            if self._again is not None and self._again <= datetime.now(UTC):
+                self._again = None
+                self._together.forget()
+            await self._together.look(ending)
             before, stored = stored, signature(self._stored())
             if stored != before:
                 # most often it was this proxy; another one that shares the storage may have renewed
@@ -54,6 +61,8 @@ class Certificates:
         return None
 
     def _refused(self, error: Exception) -> None:
+        self._refusal = error
+        self._again = error.again if isinstance(error, OutOfDateError) else None
         reasons = list(map(str, error.diagnostics)) if isinstance(error, ConfigurationError) else [str(error)]
         for reason in reasons:
             self._report(reason)
@@ -66,7 +75,8 @@ class Certificates:
         return {"certificates": await asyncio.to_thread(self._rows)}
 
     def _rows(self) -> list[dict[str, Any]]:
-        return rows(self._proxy.compiled.plan, self._proxy.certificates.current, datetime.now(UTC))
+        refusal = self._refusal if self._together.refused else None
+        return rows(self._proxy.compiled.plan, self._proxy.certificates.current, datetime.now(UTC), refusal)
 
     async def renewed(self, name: str | None, progress: Progress) -> dict[str, Any]:
         """Obtains automatic certificates anew, and answers when that is done."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from reviver import __version__
 from reviver.certificates.manager import Manager, Prepared
+from reviver.config import path_text
 from reviver.control import privileges
 from reviver.control.compiled import Compiled, compile_loaded
 from reviver.control.engine import DataPlane
 from reviver.control.settings import Settings
-from reviver.errors import OperationError
+from reviver.errors import ConfigurationError, Diagnostic, OperationError
 
 if TYPE_CHECKING:
     from reviver.config import Loaded
@@ -45,6 +46,15 @@ class Reloaded:
     def as_dict(self) -> dict[str, Any]:
         """For the control socket."""
         return {"epoch": self.epoch, "changed": self.changed, "notes": self.notes}
+
+
+class OutOfDateError(ConfigurationError):
+    """A certificate that clients would refuse for its dates would replace one that they take."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], again: datetime | None) -> None:
+        super().__init__(diagnostics)
+        self.again = again
+        """When the first of those that are not valid yet becomes so."""
 
 
 class Proxy:
@@ -128,11 +138,13 @@ class Proxy:
     def reread(self) -> Reloaded:
         """Reads the files of the running configuration again, not the configuration itself, and swaps them in.
 
-        The notes are warnings that are new. Raises ConfigurationError or OperationError; then the old ones stay.
+        The notes are warnings that are new. Raises ConfigurationError (OutOfDateError) or OperationError; then the old
+        ones stay.
         """
         with self._reloading:
             before = self._compiled
             compiled = compile_loaded(before.loaded, self.certificates.current.material)
+            _refuse_out_of_date(before, compiled)
             epoch = self._apply(compiled)
             changed = epoch != self._epoch
             self._compiled, self._epoch = compiled, epoch
@@ -190,6 +202,23 @@ class Proxy:
             self._stopping = True
         self.certificates.stop()
         self._plane.stop()
+
+
+def _refuse_out_of_date(before: Compiled, compiled: Compiled) -> None:
+    now = datetime.now(UTC)
+    diagnostics, again = [], []
+    for path, pair in compiled.inputs.certificates.items():
+        held = before.inputs.certificates.get(path)
+        doubt = pair.doubt(now)
+        if doubt is None or held is None or held.chain == pair.chain or held.doubt(now) is not None:
+            continue
+        positions, key = before.loaded.positions, (*path, "certificate")
+        hint = f"the one that is served is valid until {held.valid[1]:%Y-%m-%d %H:%M}Z"
+        diagnostics.append(Diagnostic(positions.file, *positions.mark(key), path_text(key), doubt[0], hint))
+        if pair.valid[0] > now:
+            again.append(pair.valid[0])
+    if diagnostics:
+        raise OutOfDateError(diagnostics, min(again, default=None))
 
 
 def _now() -> str:

@@ -93,6 +93,16 @@ class Together:
         self._refuse = refuse
         self._refused: Signature | None = None
 
+    @property
+    def refused(self) -> bool:
+        """Whether the files are now as they were when they were refused last, and were not taken by other ways."""
+        taken = self._taken()
+        return self._refused not in (None, taken) and signature(taken) == self._refused
+
+    def forget(self) -> None:
+        """What was refused is tried again at the next look."""
+        self._refused = None
+
     async def look(self, stop: asyncio.Event) -> None:
         """Takes files that have changed, at once or as soon as the rest has been replaced too."""
         waited = 0.0

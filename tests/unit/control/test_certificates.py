@@ -1,15 +1,27 @@
 """Certificates of a whole proxy process on the engine's stand-in, which takes any that is in its plan."""
 
+import asyncio
 import json
 import os
 import pwd
 import signal
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from reviver.control import client, privileges
+from reviver.certificates.manager import Manager
+from reviver.config import load_file
+from reviver.control import certificates as certificates_module
+from reviver.control import client, privileges, watch
+from reviver.control import proxy as proxy_module
+from reviver.control.compiled import compile_loaded
+from reviver.control.proxy import Reloaded
 from reviver.errors import OperationError
+from tests.support.pem import NOW, certificate, ec_key, key_text
+from tests.support.stream import PATIENCE
 from tests.support.tls import authority, new_authority
 from tests.support.wait import until
 from tests.unit.control.test_serve import CONFIGURATION, Process, running
@@ -66,10 +78,12 @@ def test_with_watch_a_change_of_the_certificate_is_no_reload(tmp_path: Path) -> 
 
 def test_what_the_engine_refuses_is_told_and_the_old_one_stays(tmp_path: Path) -> None:
     _configured(tmp_path)
-    with running(tmp_path, refuse_apply="site.pem: an odd key") as proxy:
+    with running(tmp_path, refuse_apply=f"{tmp_path}/site.pem: an odd key") as proxy:
         _place(tmp_path)
         proxy.wait_said("cannot be used; the old ones stay")
         assert "site.pem: an odd key" in proxy.said
+        [row] = client.ask(proxy.socket, "certificates")["certificates"]
+        assert (row["state"], row["error"]) == ("failing", f"{tmp_path}/site.pem: an odd key")
         assert client.ask(proxy.socket, "status")["epoch"] == 1
 
 
@@ -83,9 +97,86 @@ def test_warnings_of_certificates_come_at_the_start_and_at_each_reload(tmp_path:
         _place(tmp_path)
         proxy.wait_said("taken over: epoch 2")
         assert proxy.said.count("has expired") == 2
+
+
+def test_one_that_has_expired_does_not_replace_one_that_is_valid(tmp_path: Path) -> None:
+    _configured(tmp_path)
+    with running(tmp_path) as proxy:
         _place(tmp_path, expired=True)
-        proxy.wait_said("taken over: epoch 3")
-        assert proxy.said.count("has expired") == 3
+        proxy.wait_said("certificates have changed and cannot be used; the old ones stay")
+        assert "site.pem has expired: it was valid until 2000-03-31 00:00Z (the one that is served is " in proxy.said
+        [row] = client.ask(proxy.socket, "certificates")["certificates"]
+        assert (row["names"], row["state"]) == (["a.example"], "failing")
+        assert row["error"].startswith(f"the certificate in {tmp_path}/site.pem has expired: ")
+        assert client.ask(proxy.socket, "status")["epoch"] == 1
+        # who asks for it gets it
+        client.ask(proxy.socket, "reload")
+        [row] = client.ask(proxy.socket, "certificates")["certificates"]
+        assert (row["state"], row["error"]) == ("expired", None)
+        assert proxy.said.count("cannot be used") == 1
+
+
+def _pair(folder: Path, days: tuple[int, int]) -> None:
+    key = ec_key()
+    (folder / "site.pem").write_text(certificate(key, "a.example", days=days))
+    (folder / "site.key").write_text(key_text(key))
+
+
+def test_one_that_is_not_valid_yet_waits_for_its_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's side of it is a stand-in, and so is the clock: the certificates are judged by the day NOW."""
+    monkeypatch.setattr(watch, "TOGETHER", 0.01)
+    monkeypatch.setattr(watch, "LOOK_EVERY_MS", 50)
+    clock = [NOW]
+    for module in (proxy_module, certificates_module):
+        monkeypatch.setattr(module, "datetime", SimpleNamespace(now=lambda _: clock[0]))
+    _pair(tmp_path, (-30, 60))
+    (tmp_path / "r.yaml").write_text(LEAF + CONFIGURATION.partition("role: reverse}\n")[2])
+    held = compile_loaded(load_file(tmp_path / "r.yaml", {}))
+    _pair(tmp_path, (1, 90))
+
+    class Held:
+        compiled = held
+        certificates = Manager(print, folder=tmp_path)
+
+        def reread(self) -> Reloaded:
+            new = compile_loaded(held.loaded)
+            proxy_module._refuse_out_of_date(held, new)
+            self.compiled = new
+            return Reloaded(2, changed=True, notes=[])
+
+    said: list[str] = []
+    ending = asyncio.Event()
+
+    def report(line: str) -> None:
+        said.append(line)
+        if "cannot be used" in line:
+            clock[0] = NOW + timedelta(days=2)
+        if "taken over" in line:
+            ending.set()
+
+    followed = certificates_module.Certificates(cast(Any, Held()), report).follow(ending)
+    asyncio.run(asyncio.wait_for(followed, PATIENCE))
+    assert "is not valid yet: it is from 2030-06-02 00:00Z on" in said[0]
+    assert said[1:] == [
+        "certificates have changed and cannot be used; the old ones stay",
+        "certificates have changed and are taken over: epoch 2",
+    ]
+
+
+def test_a_file_that_cannot_be_used_is_shown_beside_the_one_that_is_served(tmp_path: Path) -> None:
+    _configured(tmp_path)
+    with running(tmp_path) as proxy:
+        good = (tmp_path / "site.key").read_bytes()
+        (tmp_path / "site.key").write_text("nonsense")
+        proxy.wait_said("cannot be used; the old ones stay")
+        [row] = client.ask(proxy.socket, "certificates")["certificates"]
+        assert (row["names"], row["state"]) == (["a.example"], "failing")
+        assert row["error"].startswith(f"{tmp_path}/site.key is not PEM text")
+        (tmp_path / "site.key").write_bytes(good)
+        until(
+            lambda: client.ask(proxy.socket, "certificates")["certificates"][0]["state"] == "valid",
+            "the file to be good again",
+        )
 
 
 def test_certificates_are_told_over_the_control_socket(tmp_path: Path) -> None:
