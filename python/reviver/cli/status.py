@@ -48,12 +48,13 @@ def _show(status: dict[str, Any]) -> None:
 
     metrics = status["metrics"]
     _table(
-        ("listener", "role", "bind", "open", *COUNTS),
+        ("listener", "role", "bind", "with", "open", *COUNTS),
         [
             [
                 item["name"],
                 item["role"],
                 " ".join(item["bind"]),
+                ", ".join(name for key, name in SPOKEN if item.get(key)),
                 item["connections"],
                 *_counts(metrics["listeners"].get(item["name"])),
             ]
@@ -70,6 +71,8 @@ def _show(status: dict[str, Any]) -> None:
     _table(("log", *columns[1:]), [[log[column] for column in columns] for log in logs])
 
 
+SPOKEN = (("tls", "TLS"), ("http2", "HTTP/2"))
+"""What a listener may speak beside HTTP/1.1, by its key."""
 COUNTS = ("requests", "2xx", "3xx", "4xx", "5xx", "p50 ms", "p99 ms", "in", "out")
 
 

@@ -27,7 +27,16 @@ ANSWER: dict[str, Any] = {
     "uptime_seconds": 93784.2,
     "workers": 1,
     "panics": 0,
-    "listeners": [{"name": "web", "role": "reverse", "bind": ["0.0.0.0:80", "[::]:80"], "connections": 3}],
+    "listeners": [
+        {
+            "name": "web",
+            "role": "reverse",
+            "bind": ["0.0.0.0:80", "[::]:80"],
+            "connections": 3,
+            "tls": True,
+            "http2": True,
+        }
+    ],
     "routes": ["all", "new"],
     "pools": [{"name": "a", "servers": ["10.0.0.1:80"]}],
     "metrics": {
@@ -55,12 +64,23 @@ def test_what_runs_and_since_when(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_listeners_routes_and_servers_with_their_counts(capsys: pytest.CaptureFixture[str]) -> None:
     lines = _lines(ANSWER, capsys)
-    assert "web reverse 0.0.0.0:80 [::]:80 3 12 10 2 0.25 3.50 700 B 3.0 MiB" in lines
+    assert "web reverse 0.0.0.0:80 [::]:80 TLS, HTTP/2 3 12 10 2 0.25 3.50 700 B 3.0 MiB" in lines
     assert "all 12 10 2 0.25 3.50 700 B 3.0 MiB" in lines
     assert "new" in lines
     assert "a/10.0.0.1:80 12 10 2 0.25 3.50 700 B 3.0 MiB" in lines
     assert "no_route 2" in lines
     assert "file:a.log json 12 0 no space left" in lines
+
+
+@pytest.mark.parametrize(
+    ("keys", "cell"),
+    [({"tls": True, "http2": False}, "TLS "), ({"tls": False, "http2": True}, "HTTP/2 "), ({}, "")],
+)
+def test_what_a_listener_speaks(keys: dict[str, bool], cell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A proxy of an earlier version does not tell."""
+    listener = {"name": "web", "role": "reverse", "bind": [":80"], "connections": 3, **keys}
+    lines = _lines({**ANSWER, "listeners": [listener]}, capsys)
+    assert f"web reverse :80 {cell}3 12 10 2 0.25 3.50 700 B 3.0 MiB" in lines
 
 
 def test_a_proxy_that_ends_is_said_to_drain(capsys: pytest.CaptureFixture[str]) -> None:
