@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reviver.cli import forward, reverse
+from reviver.cli import forward, main, reverse
 from reviver.config import load_mapping
 from reviver.errors import ConfigurationError
 
@@ -29,7 +29,31 @@ def test_targets_are_servers(target: str, address: str) -> None:
     load_mapping(tree)
 
 
-@pytest.mark.parametrize("target", ["https://app.internal", "app.internal", "a b:80", "x:99999"])
+@pytest.mark.parametrize(
+    ("target", "address"),
+    [
+        ("https://app.internal", "app.internal:443"),
+        ("HTTPS://app.internal:8443/", "app.internal:8443"),
+        ("https://[::1]", "[::1]:443"),
+    ],
+)
+def test_targets_by_https_are_servers_that_speak_tls(target: str, address: str) -> None:
+    config = load_mapping(reverse.configuration(":8080", (target, "https://other.internal"))).config
+    assert config.reverse is not None
+    pool = config.reverse.pools["targets"]
+    assert pool.tls is not None and not pool.tls.insecure
+    assert [server.address for server in pool.servers] == [address, "other.internal:443"]
+
+
+@pytest.mark.parametrize("other", ["http://b.internal", "b.internal:80", "9001"])
+def test_targets_by_http_and_https_are_not_mixed(other: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["reverse", other, "https://a.internal"]) == 2
+    assert f"https://a.internal is https and {other} is http" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "target", ["ftp://app.internal", "https://app.internal/path", "app.internal", "a b:80", "x:99999"]
+)
 def test_targets_that_cannot_be_are_refused_by_the_configurations_own_checks(target: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         load_mapping(reverse.configuration(":8080", (target,)))
