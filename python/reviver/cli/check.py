@@ -37,10 +37,10 @@ def command(config: Path | None, as_json: bool) -> int:
         compiled = compile_loaded(load(path))
     except ConfigurationError as error:
         return _refuse(error.diagnostics, as_json)
-    warnings = compiled.loaded.warnings
+    warnings = sorted([*compiled.loaded.warnings, *compiled.inputs.advice], key=_place)
     # a proxy starts with these, but clients would refuse it
     if doubts := [replace(item, severity="error") for item in compiled.inputs.warnings]:
-        return _refuse(sorted([*warnings, *doubts], key=lambda item: (item.line, item.column)), as_json)
+        return _refuse(sorted([*warnings, *doubts], key=_place), as_json)
     summary = _summary(compiled.plan)
     if as_json:
         print_json({"ok": True, "diagnostics": [item.as_dict() for item in warnings], **summary})
@@ -48,6 +48,10 @@ def command(config: Path | None, as_json: bool) -> int:
         diagnostics(warnings)
         click.echo(f"{path} is good: {_sentence(summary)}")
     return 0
+
+
+def _place(diagnostic: "Diagnostic") -> tuple[int, int]:
+    return diagnostic.line, diagnostic.column
 
 
 def _refuse(found: "Sequence[Diagnostic]", as_json: bool) -> int:

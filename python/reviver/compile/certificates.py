@@ -1,10 +1,5 @@
-"""Certificates and keys in PEM files: whether they can be served, and whether anybody would accept them.
+"""Certificates and keys in files: whether they can be served. What cannot be served refuses a configuration."""
 
-What cannot be served refuses a configuration. What clients would not accept is a warning, so that a proxy starts
-again after a certificate has expired.
-"""
-
-import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,8 +7,6 @@ from datetime import datetime
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -25,25 +18,14 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.utils import CryptographyDeprecationWarning
 
 from reviver.compile.files import Files
+from reviver.compile.judging import MALFORMED, judge, out_of_date
+from reviver.compile.pem import Pem, read_pem
 from reviver.config import KeyPath
 
 __all__ = ["Names", "Pair", "read_authorities", "read_pair"]
 
-_MAX_BYTES = 2**20
-_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\s.*?-----END \1-----", re.DOTALL)
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _MIN_RSA_BITS = 2048
-# what the library raises on malformed input; KeyError and TypeError on names of a type that it does not expect
-_MALFORMED = (
-    ValueError,
-    KeyError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
-_WEAK_HASHES = (hashes.MD5, hashes.SHA1)
 
 
 @dataclass(frozen=True)
@@ -75,24 +57,19 @@ class Pair:
 
     def doubt(self, now: datetime) -> tuple[str, str | None] | None:
         """Why clients would refuse it for its dates, with a hint; None where they would not."""
-        return _out_of_date(f"the certificate in {self.name}", *self.valid, now)
-
-
-@dataclass(frozen=True)
-class _Pem:
-    """The blocks of a PEM file; what stands between them is explanation (RFC 7468, section 5.2)."""
-
-    certificates: list[str]
-    keys: list[str]
+        return out_of_date(f"the certificate in {self.name}", *self.valid, now)
 
 
 def read_pair(
-    files: Files, at: tuple[KeyPath, KeyPath], certificate: str, key: str | None, now: datetime
+    files: Files, at: tuple[KeyPath, KeyPath], certificate: str, key: str | None, now: datetime, *, serves: bool
 ) -> Pair | None:
-    """The certificate and the key in these files, or None with errors. `at` is where each of the two is named."""
+    """The certificate and the key in these files, or None with errors. `at` is where each of the two is named.
+
+    `serves`: it is shown to clients, not to servers.
+    """
     at_certificate, at_key = at if key is not None else (at[0], at[0])
-    pem = _read(files, at_certificate, certificate)
-    own = pem if key is None else _read(files, at_key, key)
+    pem = read_pem(files, at_certificate, certificate)
+    own = pem if key is None else read_pem(files, at_key, key)
     chain = None if pem is None else _chain(files, at_certificate, files.path(certificate), pem)
     private = None if own is None else _key(files, at_key, files.path(key or certificate), own, key is None)
     if pem is None or chain is None or private is None:
@@ -111,14 +88,14 @@ def read_pair(
     if names is None:
         files.refuse(at_certificate, f"{path} holds a malformed certificate: its names cannot be read")
         return None
-    _judge(files, at_certificate, str(path), chain, now)
+    judge(files, at_certificate, str(path), chain, now, serves=serves)
     valid = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
     return Pair(str(path), _text(chain), text, names, valid)
 
 
 def read_authorities(files: Files, at: KeyPath, name: str, now: datetime) -> str | None:
     """Certificates of authorities as PEM text, or None with errors."""
-    pem = _read(files, at, name)
+    pem = read_pem(files, at, name)
     path = files.path(name)
     chain = None if pem is None else _chain(files, at, path, pem)
     if pem is None or chain is None:
@@ -136,27 +113,7 @@ def _text(chain: list[x509.Certificate]) -> str:
     return "".join(item.public_bytes(Encoding.PEM).decode() for item in chain)
 
 
-def _read(files: Files, at: KeyPath, name: str) -> _Pem | None:
-    raw = files.bytes(at, name, _MAX_BYTES)
-    if raw is None:
-        return None
-    # between the blocks there may be names in any encoding
-    blocks = list(_BLOCK.finditer(raw.decode("latin-1")))
-    if not blocks:
-        kind = "pkey" if name.endswith(".key") else "x509"
-        files.refuse(
-            at,
-            f"{files.path(name)} is not PEM text: it has no line -----BEGIN ...-----",
-            f"if it is DER, convert it: openssl {kind} -inform der -in {name} -out NEW",
-        )
-        return None
-    return _Pem(
-        [block[0] for block in blocks if block[1] in ("CERTIFICATE", "X509 CERTIFICATE")],
-        [block[0] for block in blocks if block[1].endswith("PRIVATE KEY")],
-    )
-
-
-def _chain(files: Files, at: KeyPath, path: object, pem: _Pem) -> list[x509.Certificate] | None:
+def _chain(files: Files, at: KeyPath, path: object, pem: Pem) -> list[x509.Certificate] | None:
     if not pem.certificates:
         files.refuse(at, f"{path} holds no certificate", "it holds a private key" if pem.keys else None)
         return None
@@ -164,7 +121,7 @@ def _chain(files: Files, at: KeyPath, path: object, pem: _Pem) -> list[x509.Cert
     for number, block in enumerate(pem.certificates, 1):
         try:
             chain.append(_loaded(block))
-        except _MALFORMED:
+        except MALFORMED:
             which = f"certificate {number} in {path}" if len(pem.certificates) > 1 else f"the certificate in {path}"
             files.refuse(at, f"{which} is malformed or of an unknown kind")
             return None
@@ -172,7 +129,7 @@ def _chain(files: Files, at: KeyPath, path: object, pem: _Pem) -> list[x509.Cert
 
 
 def _loaded(block: str) -> x509.Certificate:
-    """Reads all that is asked for later: the library reads most parts only then, and raises what `_MALFORMED` lists."""
+    """Reads all that is asked for later: the library reads most parts only then, and raises what `MALFORMED` lists."""
     with warnings.catch_warnings():
         # of serial numbers and the like, on stderr, without a word of the file
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
@@ -182,7 +139,7 @@ def _loaded(block: str) -> x509.Certificate:
     return certificate
 
 
-def _key(files: Files, at: KeyPath, path: object, pem: _Pem, same_file: bool) -> tuple[str, bytes] | None:
+def _key(files: Files, at: KeyPath, path: object, pem: Pem, same_file: bool) -> tuple[str, bytes] | None:
     """The key as PEM text (PKCS#8), and its public half."""
     if not pem.keys:
         swapped = "it holds a certificate" if pem.certificates and not same_file else None
@@ -200,7 +157,7 @@ def _key(files: Files, at: KeyPath, path: object, pem: _Pem, same_file: bool) ->
             "decrypt it, readable by the proxy's user alone: openssl pkey -in FILE -out NEW",
         )
         return None
-    except _MALFORMED:
+    except MALFORMED:
         files.refuse(at, f"the key in {path} is malformed or of an unknown kind")
         return None
     if isinstance(public, rsa.RSAPublicKey) and public.key_size < _MIN_RSA_BITS:
@@ -215,28 +172,6 @@ def _key(files: Files, at: KeyPath, path: object, pem: _Pem, same_file: bool) ->
     return text, encoded
 
 
-def _judge(files: Files, at: KeyPath, path: str, chain: list[x509.Certificate], now: datetime) -> None:
-    """Warns of what clients would not accept."""
-    for number, certificate in enumerate(chain, 1):
-        which = f"the certificate in {path}" if number == 1 else f"certificate {number} in {path}"
-        if doubt := _out_of_date(which, certificate.not_valid_before_utc, certificate.not_valid_after_utc, now):
-            files.warn(at, *doubt)
-        try:
-            signed = certificate.signature_hash_algorithm
-        except UnsupportedAlgorithm:
-            signed = None
-        if isinstance(signed, _WEAK_HASHES) and certificate.issuer != certificate.subject:
-            files.warn(at, f"{which} is weak: it is signed with {signed.name.upper()}", "get a new one")
-
-
-def _out_of_date(which: str, since: datetime, until: datetime, now: datetime) -> tuple[str, str | None] | None:
-    if until < now:
-        return f"{which} has expired: it was valid until {until:%Y-%m-%d %H:%M}Z", None
-    if since > now:
-        return f"{which} is not valid yet: it is from {since:%Y-%m-%d %H:%M}Z on", "is the clock right?"
-    return None
-
-
 def _public(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
@@ -246,7 +181,7 @@ def _names(certificate: x509.Certificate) -> Names | None:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return Names(())
-    except _MALFORMED:
+    except MALFORMED:
         return None
     hosts = [name.lower().removesuffix(".") for name in names.get_values_for_type(x509.DNSName)]
     addresses: Iterable[object] = names.get_values_for_type(x509.IPAddress)
@@ -259,6 +194,6 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         return certificate.issuer == certificate.subject
-    except _MALFORMED:
+    except MALFORMED:
         return False
     return basic.ca or certificate.issuer == certificate.subject

@@ -16,6 +16,7 @@ class Files:
         """Absolute paths, whether they could be read or not."""
         self.errors: list[Diagnostic] = []
         self.warnings: list[Diagnostic] = []
+        self.advice: list[Diagnostic] = []
         self._loaded = loaded
 
     def path(self, name: str) -> Path:
@@ -27,8 +28,12 @@ class Files:
         self.errors.append(self._diagnostic(key, sentence, hint, "error"))
 
     def warn(self, key: KeyPath, sentence: str, hint: str | None = None) -> None:
-        """This does not keep the proxy from running."""
+        """This does not keep the proxy from running, though clients would refuse what it serves."""
         self.warnings.append(self._diagnostic(key, sentence, hint, "warning"))
+
+    def advise(self, key: KeyPath, sentence: str, hint: str | None = None) -> None:
+        """This works, for some clients or for some time."""
+        self.advice.append(self._diagnostic(key, sentence, hint, "warning"))
 
     def bytes(self, key: KeyPath, name: str, most: int, hint: str | None = None) -> bytes | None:
         """Content of the file that is named at `key`, or None with an error. `hint` is for one that is missing."""

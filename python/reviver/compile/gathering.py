@@ -19,7 +19,8 @@ def gather_tls(
     """Reads every certificate, key and authority that is named; what is wrong with them goes to `files`."""
 
     def pair(table: KeyPath, certificate: str, key: str | None) -> None:
-        read = read_pair(files, ((*table, "certificate"), (*table, "key")), certificate, key, now)
+        at = (*table, "certificate"), (*table, "key")
+        read = read_pair(files, at, certificate, key, now, serves=table[0] == "listeners")
         if read is not None:
             certificates[table] = read
 
@@ -37,6 +38,11 @@ def gather_tls(
         authority((*path, "client_ca"), tls.client_ca)
         if tls.automatic is not None:
             authority((*path, "automatic", "directory_ca"), tls.automatic.directory_ca)
+            storage = tls.automatic.storage
+            if storage is not None and (folder := files.path(storage)).exists() and not folder.is_dir():
+                files.refuse(
+                    (*path, "automatic", "storage"), f"{folder} is no folder", "name one, or what is not there yet"
+                )
     reverse = loaded.config.reverse
     for name, pool in reverse.pools.items() if reverse is not None else ():
         if pool.tls is None:

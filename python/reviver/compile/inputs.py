@@ -41,6 +41,8 @@ class Inputs:
     """Certificates of authorities as PEM text, by the key path of the key that names their file."""
     warnings: tuple[Diagnostic, ...] = ()
     """What clients would not accept, though it can be served: a check refuses it, a start or a reload does not."""
+    advice: tuple[Diagnostic, ...] = ()
+    """What some clients would not accept, or none before long: a warning everywhere."""
     automatic: Mapping[str, Sequence[tuple[str, str, str]]] = field(default_factory=dict, repr=False)
     """Certificates that were obtained, by listener: name, chain and key, both as PEM text."""
     internal: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
@@ -65,7 +67,7 @@ def gather(loaded: Loaded, *, now: datetime | None = None) -> Inputs:
         gather_tls(loaded, files, certificates, authorities, now or datetime.now(UTC))
     if files.errors:
         raise ConfigurationError(sorted(files.errors, key=_place))
-    warnings = tuple(sorted(files.warnings, key=_place))
+    warnings, advice = (tuple(sorted(found, key=_place)) for found in (files.warnings, files.advice))
     return Inputs(
         users,
         len(os.sched_getaffinity(0)),
@@ -74,6 +76,7 @@ def gather(loaded: Loaded, *, now: datetime | None = None) -> Inputs:
         certificates,
         authorities,
         warnings,
+        advice,
     )
 
 

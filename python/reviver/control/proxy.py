@@ -124,7 +124,7 @@ class Proxy:
             self.certificates.adopt(prepared)
             settings = Settings.of(loaded)
             changed = epoch != self._epoch
-            notes = [str(warning) for warning in (*loaded.warnings, *compiled.inputs.warnings)]
+            notes = [str(warning) for warning in (*loaded.warnings, *compiled.inputs.warnings, *compiled.inputs.advice)]
             notes += [
                 f"{key} has changed and takes effect at the next start" for key in self.settings.only_at_start(settings)
             ]
@@ -148,7 +148,8 @@ class Proxy:
             epoch = self._apply(compiled)
             changed = epoch != self._epoch
             self._compiled, self._epoch = compiled, epoch
-            new = [warning for warning in compiled.inputs.warnings if warning not in before.inputs.warnings]
+            old = (*before.inputs.warnings, *before.inputs.advice)
+            new = [item for item in (*compiled.inputs.warnings, *compiled.inputs.advice) if item not in old]
             return Reloaded(epoch, changed, [str(warning) for warning in new])
 
     def serve_material(self) -> None:

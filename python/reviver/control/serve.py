@@ -70,7 +70,7 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
     with privileges.acting_as(identity):
         prepared = certificates.prepare(loaded)
     compiled = compile_loaded(loaded, prepared.material)
-    for warning in (*loaded.warnings, *compiled.inputs.warnings):
+    for warning in (*loaded.warnings, *compiled.inputs.warnings, *compiled.inputs.advice):
         report(str(warning))
     path = settings.socket or paths.choose(source.identity, shared=identity is not None)
     sockets, unusable = inherited()

@@ -58,3 +58,17 @@ def test_a_certificate_for_every_host_is_good(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "site.pem").write_text(certificate(KEY, "a.example", "b.example", days=(-LEFT - 2, -LEFT + 90)))
     assert main.run(["check"]) == 0
     assert "is good: 1 listener: secure" in capsys.readouterr().out
+
+
+def test_advice_leaves_it_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = certificate(KEY, "a.example", "b.example", days=(-LEFT - 90, -LEFT + 5))
+    (tmp_path / "site.pem").write_text(made)
+    assert main.run(["check"]) == 0
+    said = capsys.readouterr()
+    assert "is good: " in said.out
+    assert "warning: listeners.secure.tls.certificates[0].certificate: the certificate in " in said.err
+    assert "site.pem expires soon: " in said.err
+    assert main.run(["check", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is True
+    assert [(item["line"], item["severity"]) for item in answer["diagnostics"]] == [(5, "warning"), (8, "warning")]

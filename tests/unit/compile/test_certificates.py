@@ -6,13 +6,19 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519
-from cryptography.hazmat.primitives.serialization import PrivateFormat
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +75,10 @@ def tls(made: Plan, listener: int = 0) -> Any:
     return made["listeners"][listener]["tls"]
 
 
+def _signed(key: Any) -> str:
+    return certificate(key, "a.example", issuer=("ca", OTHER))
+
+
 PLAIN = 'listeners: {web: {bind: ":8080", role: reverse}}\nreverse: {routes: [{respond: {}}]}\n'
 
 AT_CERTIFICATE = "r.yaml:7:25: listeners.web.tls.certificates[0].certificate: "
@@ -122,10 +132,6 @@ def test_a_key_written_in_place_of_its_file_is_not_shown(tmp_path: Path, key: st
     (found,) = caught.value.diagnostics
     assert found.sentence == "is PEM text, where the name of a file is needed"
     assert key_text(KEY).splitlines()[1][:20] not in str(found)
-
-
-def _signed(key: Any) -> str:
-    return certificate(key, "a.example", issuer=("ca", OTHER))
 
 
 def test_a_key_may_stand_in_the_file_of_the_certificate(tmp_path: Path) -> None:
@@ -193,13 +199,16 @@ SECOND = certificate(OTHER, subject="ca", authority=True) + GOOD
     [
         (
             {"site_pem": "MIIB"},
-            AT_CERTIFICATE + "site.pem is not PEM text: it has no line -----BEGIN ...----- "
-            "(if it is DER, convert it: openssl x509 -inform der -in site.pem -out NEW)",
+            AT_CERTIFICATE + "site.pem is not PEM text: it has no line -----BEGIN ...-----",
+        ),
+        ({"site_key": "\n"}, AT_KEY + "site.key is empty"),
+        (
+            {"site_key": key_text(KEY).partition("-----END")[0]},
+            AT_KEY + "site.key breaks off: no -----END line (copy the whole file anew)",
         ),
         (
-            {"site_key": ""},
-            AT_KEY + "site.key is not PEM text: it has no line -----BEGIN ...----- "
-            "(if it is DER, convert it: openssl pkey -inform der -in site.key -out NEW)",
+            {"site_pem": GOOD.partition("-----END")[0] + GOOD},
+            AT_CERTIFICATE + "site.pem breaks off: no -----END line (copy the whole file anew)",
         ),
         (
             {"site_pem": key_text(KEY)},
@@ -267,6 +276,43 @@ def test_a_file_without_its_key_says_where_to_name_it(tmp_path: Path) -> None:
     ]
 
 
+def _pkcs12(_: bytes) -> bytes:
+    return serialize_key_and_certificates(b"a", KEY, load_pem_x509_certificate(GOOD.encode()), None, NoEncryption())
+
+
+@pytest.mark.parametrize(
+    ("pem", "place", "convert", "command"),
+    [
+        (GOOD, "certificate", bytes, "openssl x509 -inform der -in site.{} -out site.{}.pem"),
+        (key_text(KEY), "key", bytes, "openssl pkey -inform der -in site.{} -out site.{}.pem"),
+        (GOOD, "certificate", _pkcs12, "openssl pkcs12 -in site.{} -nodes -out site.{}.pem"),
+        (GOOD, "key", _pkcs12, "openssl pkcs12 -in site.{} -nodes -out site.{}.pem"),
+    ],
+    ids=["certificate", "key", "pkcs12", "pkcs12 as key"],
+)
+def test_a_binary_file_says_how_it_is_converted(
+    tmp_path: Path, pem: str, place: str, convert: Callable[[bytes], bytes], command: str
+) -> None:
+    loaded = written(tmp_path)
+    ending = "pem" if place == "certificate" else "key"
+    der = base64.b64decode("".join(pem.splitlines()[1:-1]))
+    (tmp_path / f"site.{ending}").write_bytes(convert(der))
+    at = AT_CERTIFICATE if place == "certificate" else AT_KEY
+    assert refused(loaded) == [
+        f"{at}site.{ending} is not PEM text: it has no line -----BEGIN ...----- "
+        f"(convert it: {command.format(ending, ending)})"
+    ]
+
+
+def test_a_storage_is_a_folder_or_not_there_yet(tmp_path: Path) -> None:
+    tree = MANAGED.replace("directory_ca: ca.pem", "storage: ca.pem")
+    assert refused(written(tmp_path, tree, ca_pem=CA)) == [
+        "r.yaml:2:86: listeners.web.tls.automatic.storage: ca.pem is no folder (name one, or what is not there yet)"
+    ]
+    (tmp_path / "ca.pem").unlink()
+    gather(load_file(tmp_path / "r.yaml", {}), now=NOW)
+
+
 def test_an_endless_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     assert refused(written(tmp_path, TREE.replace("site.pem", "/dev/zero"))) == [
         AT_CERTIFICATE + "/dev/zero is larger than 1 MiB"
@@ -329,6 +375,87 @@ def test_a_doubtful_certificate_is_served_with_a_warning(tmp_path: Path, made: s
     place, _, path = AT_CERTIFICATE.partition(" ")
     assert warned(loaded) == [f"{place} warning: {path}{line}"]
     assert tls(plan(loaded))["certificates"][0]["chain"] == made
+
+
+def advised(loaded: Loaded) -> list[str]:
+    inputs = gather(loaded, now=NOW)
+    assert inputs.warnings == ()
+    return [line.partition(AT_CERTIFICATE.partition(" ")[2])[2] for line in told(inputs.advice, loaded.base)]
+
+
+def _made_with(*extensions: x509.ExtensionType) -> str:
+    builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([])).serial_number(1)
+    builder = builder.public_key(KEY.public_key()).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=90))
+    for extension in (x509.SubjectAlternativeName([x509.DNSName("a.example")]), *extensions):
+        builder = builder.add_extension(extension, False)
+    return builder.sign(KEY, SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+SERVER, CLIENT, ANY = (
+    ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("made", "line"),
+    [
+        (
+            certificate(KEY),
+            "the certificate in site.pem has no subject alternative name, and clients look nowhere else "
+            "(get one that names its hosts)",
+        ),
+        (
+            _made_with(x509.ExtendedKeyUsage([CLIENT])),
+            "the certificate in site.pem is not for servers: its extended key usage lacks serverAuth "
+            "(get one that has it)",
+        ),
+        (
+            certificate(KEY, "a.example", authority=True),
+            "the certificate in site.pem is that of an authority, which many clients refuse as a server's "
+            "(have it sign another one)",
+        ),
+        (
+            _signed(KEY) + certificate(ec_key(), subject="ca", authority=True),
+            "certificate 2 in site.pem is not the issuer of the one before it "
+            "(put the certificate first, then its issuer, then the issuer of that)",
+        ),
+        (
+            _signed(KEY) + certificate(OTHER, subject="another", authority=True),
+            "certificate 2 in site.pem is not the issuer of the one before it "
+            "(put the certificate first, then its issuer, then the issuer of that)",
+        ),
+        (
+            certificate(KEY, "a.example", days=(-76, 13)),
+            "the certificate in site.pem expires soon: 2030-06-14 00:00Z",
+        ),
+    ],
+    ids=["no name", "usage", "authority", "another's signature", "another's name", "soon"],
+)
+def test_what_some_clients_would_refuse_or_none_for_long_is_advice(tmp_path: Path, made: str, line: str) -> None:
+    loaded = written(tmp_path, site_pem=made)
+    assert advised(loaded) == [line]
+    assert tls(plan(loaded))["certificates"][0]["chain"] == made
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        _made_with(x509.ExtendedKeyUsage([CLIENT, SERVER])),
+        _made_with(x509.ExtendedKeyUsage([ANY])),
+        _signed(KEY) + certificate(OTHER, subject="ca", authority=True),
+        # one of a short life is renewed late
+        certificate(KEY, "a.example", days=(-1, 5)),
+    ],
+    ids=["usage", "any usage", "chain", "short life"],
+)
+def test_what_is_as_it_should_be_needs_no_advice(tmp_path: Path, made: str) -> None:
+    assert advised(written(tmp_path, site_pem=made)) == []
+
+
+def test_what_is_shown_to_servers_needs_no_name(tmp_path: Path) -> None:
+    made = certificate(KEY, authority=True)
+    inputs = gather(written(tmp_path, POOL, ca_pem=CA, site_pem=made), now=NOW)
+    assert (inputs.warnings, inputs.advice) == ((), ())
 
 
 ROUTES = """\
