@@ -25,6 +25,9 @@ _LATER = {
     "limit", "max_connections", "mirror", "outlier", "queue", "rules", "slow_start", "split", "splits", "sticky",
 }  # fmt: skip
 
+_MEANT = {"http2": "h2", "http/2": "h2", "http/2.0": "h2", "h2c": "h2", "http1": "http/1.1", "h1": "http/1.1"}
+"""What people call what has another name here."""
+
 
 class Cut:
     """A tree of which wrong parts were cut out, and how its key paths relate to what was written."""
@@ -87,7 +90,7 @@ def validate(cut: Cut, positions: Positions) -> tuple[Config | None, Cut, list[F
             if attempt == 0 and (finding := _finding(detail, path, positions, details)):
                 findings.append(finding)
             # a table that lacks a key is of no use as a whole
-            path = path[:-1] if detail["type"] == "missing" else positions.longest(path)
+            path = positions.longest(path[:-1] if detail["type"] == "missing" else path)
             if not path:
                 return None, cut, findings
             wrong.add(path)
@@ -108,7 +111,8 @@ def _finding(detail: ErrorDetails, path: KeyPath, positions: Positions, details:
             return Finding(path, "is not a known key", _key_hint(str(path[-1]), path[:-1]), at_key=True)
         case "literal_error":
             choices = [c.strip("'") for c in str(context["expected"]).replace(" or ", ", ").split(", ")]
-            close = difflib.get_close_matches(str(value), choices, 1)
+            meant = _MEANT.get(str(value).lower())
+            close = [meant] if meant in choices else difflib.get_close_matches(str(value), choices, 1)
             said = choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
             return Finding(at, f"{shown(value)} is not {said}", f"did you mean {close[0]}?" if close else None)
         case "greater_than_equal":

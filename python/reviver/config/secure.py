@@ -69,7 +69,11 @@ def _certificates(tls: ListenerTls, path: KeyPath, written: Written) -> Iterator
     sources = [key for key in sources if key != "internal" or tls.internal]
     if len(sources) == 2:
         yield Finding(path, "has automatic and internal, where one is needed", "internal is for development")
-    elif not sources and not tls.certificates and not written((*path, "certificates", 0)):
+    # what was cut out is told of already; an empty list was not
+    given = written((*path, "certificates", 0)) or (
+        written((*path, "certificates")) and "certificates" not in tls.model_fields_set
+    )
+    if not sources and not tls.certificates and not given:
         yield Finding(path, "has no certificates", "give one of certificates, automatic, internal", at_key=True)
     if tls.client_certificate is not None and not written((*path, "client_ca")):
         yield Finding((*path, "client_certificate"), "says not which certificates are accepted", "give client_ca too")

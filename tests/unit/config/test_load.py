@@ -148,3 +148,57 @@ def test_the_schema_accepts_what_is_accepted_and_refuses_what_is_not() -> None:
         {**TREE, "reverse": {"pools": {"a": {**pool, "tls": False}}}},
     ):
         assert not validator.is_valid(wrong), wrong
+
+
+def _tls(folder: Path, listener: str, pool: str = "") -> list[str]:
+    (folder / "r.yaml").write_text(
+        f"listeners: {{web: {{bind: ':1', role: reverse, {listener}}}}}\n"
+        f"reverse: {{routes: [{{pool: a}}], pools: {{a: {{servers: ['a:1']{pool}}}}}}}\n"
+    )
+    try:
+        load_file(folder / "r.yaml", {})
+    except ConfigurationError as error:
+        return [f"{item.path}: {item.sentence} ({item.hint})" for item in error.diagnostics]
+    return []
+
+
+TLS = "listeners.web.tls"
+NEEDED = "where a table of keys is needed"
+
+
+@pytest.mark.parametrize(
+    ("listener", "line"),
+    [
+        ("tls: {certificates: site.pem}", f"{TLS}.certificates: is 'site.pem', where a list of tables is needed "
+         "(write [{certificate: FILE, key: FILE}])"),
+        ("tls: true", f"{TLS}: is 'true', {NEEDED} (write {{internal: true}} for a local authority, "
+         "{automatic: true} for Let's Encrypt, or give certificates)"),
+        ("tls: internal", f"{TLS}: is 'internal', {NEEDED} (write {{internal: true}} for a local authority, "
+         "{automatic: true} for Let's Encrypt, or give certificates)"),
+        ("tls: automatic", f"{TLS}: is 'automatic', {NEEDED} (write {{automatic: true}})"),
+        ("tls: false", f"{TLS}: cannot be false (leave it out)"),
+        ("tls: {internal: true}, hsts: false", "listeners.web.hsts: cannot be false "
+         "(leave it out; 0s takes back what browsers were told)"),
+        ("tls: {internal: true, min_version: 1.1}", f"{TLS}.min_version: '1.1' is not one of 1.2, 1.3 "
+         "(only 1.2 and 1.3 are served: older versions of TLS are not safe)"),
+        ("tls: {certificates: []}", f"{TLS}: has no certificates (give one of certificates, automatic, internal)"),
+        ("tls: {certificates: {certificate: a.pem, kye: b}}", f"{TLS}.certificates[0].kye: is not a known key "
+         "(did you mean key?)"),
+        ("tls: {certificates: {key: b}}", f"{TLS}.certificates[0].certificate: is missing (None)"),
+    ],
+)  # fmt: skip
+def test_what_is_written_in_place_of_tls_gets_one_error_that_helps(tmp_path: Path, listener: str, line: str) -> None:
+    assert _tls(tmp_path, listener) == [line]
+
+
+@pytest.mark.parametrize("name", ["http2", "HTTP/2", "h2c"])
+def test_a_protocol_by_another_name_is_recognised(tmp_path: Path, name: str) -> None:
+    assert _tls(tmp_path, "http2: true", f", protocol: {name}") == [
+        f"reverse.pools.a.protocol: '{name}' is not one of auto, h2, http/1.1 (did you mean h2?)"
+    ]
+
+
+def test_one_certificate_needs_no_list(tmp_path: Path) -> None:
+    assert _tls(tmp_path, "tls: {certificates: {certificate: a.pem, key: a.key}, min_version: 1.2}") == []
+    (item,) = load_file(tmp_path / "r.yaml", {}).config.listeners["web"].tls.certificates  # type: ignore[union-attr]
+    assert (item.certificate, item.key) == ("a.pem", "a.key")

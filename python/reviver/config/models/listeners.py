@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from reviver.config.models.base import Listed, Said, Section, Shorthand
 from reviver.config.models.limits import Limits, Timeouts
-from reviver.config.models.tls import Hsts, ListenerTls
+from reviver.config.models.tls import Hsts, ListenerTls, hsts_as_written, tls_as_written
 from reviver.config.values import Address, Count, Flag, Kind, refuse, shown
 
 __all__ = ["BindAddress", "Listener"]
@@ -50,7 +50,7 @@ class Listener(Section):
     backlog: Count = Field(
         default=1024, ge=1, le=65535, description="Length of the queue of connections that are not yet accepted."
     )
-    tls: ListenerTls | None = Field(
+    tls: Annotated[ListenerTls, BeforeValidator(tls_as_written)] | None = Field(
         default=None,
         description="TLS towards clients: https, or a proxy that clients reach by https.",
         examples=[{"certificates": [{"certificate": "site.pem", "key": "site.key"}]}],
@@ -69,7 +69,7 @@ class Listener(Section):
         description="Every request is answered with 308 to the same URL by https: `true` to the port of the first "
         "reverse listener with `tls` (443 without one), or to the port that is given.",
     )
-    hsts: Annotated[Hsts, Shorthand("max_age")] | None = Field(
+    hsts: Annotated[Hsts, Shorthand("max_age"), BeforeValidator(hsts_as_written)] | None = Field(
         default=None,
         description="`Strict-Transport-Security` in every response; for reverse listeners with `tls`.",
         examples=["180d"],

@@ -11,7 +11,16 @@ from reviver.config.models.base import Listed, Said, Section, Switch, within
 from reviver.config.models.text import Text
 from reviver.config.values import Duration, Flag, Kind, is_ipv4, is_ipv6, is_name, refuse, shown
 
-__all__ = ["Automatic", "CertificateFiles", "ExternalAccount", "Hsts", "ListenerTls", "UpstreamTls"]
+__all__ = [
+    "Automatic",
+    "CertificateFiles",
+    "ExternalAccount",
+    "Hsts",
+    "ListenerTls",
+    "UpstreamTls",
+    "hsts_as_written",
+    "tls_as_written",
+]
 
 
 def _file(value: str) -> str:
@@ -26,7 +35,12 @@ File = Annotated[Text, Field(min_length=1), AfterValidator(_file), Kind("file")]
 
 def _version(value: object) -> object:
     # YAML reads 1.2 without quotes as a number
-    return str(value) if value in (1.2, 1.3) else value
+    text = str(value)
+    if text not in ("1.2", "1.3"):
+        refuse(
+            f"{shown(value)} is not one of 1.2, 1.3", "only 1.2 and 1.3 are served: older versions of TLS are not safe"
+        )
+    return text
 
 
 TlsVersion = Annotated[
@@ -46,6 +60,12 @@ class CertificateFiles(Section):
     key: Annotated[File | None, Said("in the file of the certificate")] = Field(
         default=None, description="The private key (PKCS#8, PKCS#1 or SEC1), not encrypted.", examples=["site.key"]
     )
+
+
+def _tables(value: object) -> object:
+    if not isinstance(value, (dict, list, tuple)):
+        refuse(f"is {shown(value)}, where a list of tables is needed", "write [{certificate: FILE, key: FILE}]")
+    return value
 
 
 def _email(value: str) -> str:
@@ -143,10 +163,24 @@ class Automatic(Section):
     )
 
 
+def tls_as_written(value: object) -> object:
+    """Refuses what is written in place of the table, with the table that is probably meant."""
+    if value in (False, "false"):
+        refuse("cannot be false", "leave it out")
+    if value in (True, "true", "internal"):
+        refuse(
+            f"is {shown(value)}, where a table of keys is needed",
+            "write {internal: true} for a local authority, {automatic: true} for Let's Encrypt, or give certificates",
+        )
+    if value == "automatic":
+        refuse("is 'automatic', where a table of keys is needed", "write {automatic: true}")
+    return value
+
+
 class ListenerTls(Section):
     """TLS towards clients. One of `certificates`, `automatic` and `internal` is needed."""
 
-    certificates: tuple[CertificateFiles, ...] = Field(
+    certificates: Annotated[tuple[CertificateFiles, ...], Listed(), BeforeValidator(_tables)] = Field(
         default=(),
         description="Certificates, chosen by the name that a client asks for (SNI): exact, then wildcard; the first "
         "is for clients whose name, or lack of one, no other fits. A name may have an RSA and an ECDSA one.",
@@ -209,6 +243,13 @@ class UpstreamTls(Section):
         "everything. Said again at every start.",
     )
     min_version: TlsVersion = Field(default="1.2", description="The oldest version of TLS that is spoken.")
+
+
+def hsts_as_written(value: object) -> object:
+    """Refuses what is no duration and no table."""
+    if value in (False, "false"):
+        refuse("cannot be false", "leave it out; 0s takes back what browsers were told")
+    return value
 
 
 class Hsts(Section):
