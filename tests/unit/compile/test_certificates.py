@@ -7,18 +7,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import NoEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from cryptography.x509 import load_pem_x509_certificate
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,7 +71,7 @@ def tls(made: Plan, listener: int = 0) -> Any:
     return made["listeners"][listener]["tls"]
 
 
-def _signed(key: Any) -> str:
+def signed(key: Any) -> str:
     return certificate(key, "a.example", issuer=("ca", OTHER))
 
 
@@ -102,7 +98,7 @@ def test_keys_of_every_kind_and_form(tmp_path: Path, make: Any, kind: PrivateFor
     key = make()
     if isinstance(key, ed25519.Ed25519PrivateKey):
         kind = PrivateFormat.PKCS8
-    loaded = written(tmp_path, site_pem=_signed(key), site_key=key_text(key, kind))
+    loaded = written(tmp_path, site_pem=signed(key), site_key=key_text(key, kind))
     assert warned(loaded) == []
     assert tls(plan(loaded))["certificates"][0]["key"] == key_text(key)
 
@@ -159,14 +155,14 @@ def test_the_library_is_loaded_for_configurations_that_need_it(tmp_path: Path) -
 
 def test_a_chain_is_kept_in_its_order(tmp_path: Path) -> None:
     issuer = certificate(OTHER, subject="ca", authority=True)
-    loaded = written(tmp_path, site_pem=_signed(KEY) + issuer)
+    loaded = written(tmp_path, site_pem=signed(KEY) + issuer)
     assert tls(plan(loaded))["certificates"][0]["chain"].endswith(f"-----\n{issuer}")
 
 
 def test_changed_files_make_another_plan(tmp_path: Path) -> None:
     before = plan(written(tmp_path))
     renewed = ec_key()
-    after = plan(written(tmp_path, site_pem=_signed(renewed), site_key=key_text(renewed)))
+    after = plan(written(tmp_path, site_pem=signed(renewed), site_key=key_text(renewed)))
     assert before != after
     assert plan(written(tmp_path)) == before
 
@@ -265,7 +261,7 @@ def test_what_cannot_be_served_is_refused_with_file_and_reason(
     ids=["rsa-1024", "secp256k1", "dsa"],
 )
 def test_weak_and_strange_keys_are_refused(tmp_path: Path, key: Any, reason: str) -> None:
-    assert refused(written(tmp_path, site_pem=_signed(key), site_key=key_text(key))) == [
+    assert refused(written(tmp_path, site_pem=signed(key), site_key=key_text(key))) == [
         f"{AT_KEY}the key in site.key {reason}"
     ]
 
@@ -377,87 +373,6 @@ def test_a_doubtful_certificate_is_served_with_a_warning(tmp_path: Path, made: s
     assert tls(plan(loaded))["certificates"][0]["chain"] == made
 
 
-def advised(loaded: Loaded) -> list[str]:
-    inputs = gather(loaded, now=NOW)
-    assert inputs.warnings == ()
-    return [line.partition(AT_CERTIFICATE.partition(" ")[2])[2] for line in told(inputs.advice, loaded.base)]
-
-
-def _made_with(*extensions: x509.ExtensionType) -> str:
-    builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([])).serial_number(1)
-    builder = builder.public_key(KEY.public_key()).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=90))
-    for extension in (x509.SubjectAlternativeName([x509.DNSName("a.example")]), *extensions):
-        builder = builder.add_extension(extension, False)
-    return builder.sign(KEY, SHA256()).public_bytes(Encoding.PEM).decode()
-
-
-SERVER, CLIENT, ANY = (
-    ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("made", "line"),
-    [
-        (
-            certificate(KEY),
-            "the certificate in site.pem has no subject alternative name, and clients look nowhere else "
-            "(get one that names its hosts)",
-        ),
-        (
-            _made_with(x509.ExtendedKeyUsage([CLIENT])),
-            "the certificate in site.pem is not for servers: its extended key usage lacks serverAuth "
-            "(get one that has it)",
-        ),
-        (
-            certificate(KEY, "a.example", authority=True),
-            "the certificate in site.pem is that of an authority, which many clients refuse as a server's "
-            "(have it sign another one)",
-        ),
-        (
-            _signed(KEY) + certificate(ec_key(), subject="ca", authority=True),
-            "certificate 2 in site.pem is not the issuer of the one before it "
-            "(put the certificate first, then its issuer, then the issuer of that)",
-        ),
-        (
-            _signed(KEY) + certificate(OTHER, subject="another", authority=True),
-            "certificate 2 in site.pem is not the issuer of the one before it "
-            "(put the certificate first, then its issuer, then the issuer of that)",
-        ),
-        (
-            certificate(KEY, "a.example", days=(-76, 13)),
-            "the certificate in site.pem expires soon: 2030-06-14 00:00Z",
-        ),
-    ],
-    ids=["no name", "usage", "authority", "another's signature", "another's name", "soon"],
-)
-def test_what_some_clients_would_refuse_or_none_for_long_is_advice(tmp_path: Path, made: str, line: str) -> None:
-    loaded = written(tmp_path, site_pem=made)
-    assert advised(loaded) == [line]
-    assert tls(plan(loaded))["certificates"][0]["chain"] == made
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        _made_with(x509.ExtendedKeyUsage([CLIENT, SERVER])),
-        _made_with(x509.ExtendedKeyUsage([ANY])),
-        _signed(KEY) + certificate(OTHER, subject="ca", authority=True),
-        # one of a short life is renewed late
-        certificate(KEY, "a.example", days=(-1, 5)),
-    ],
-    ids=["usage", "any usage", "chain", "short life"],
-)
-def test_what_is_as_it_should_be_needs_no_advice(tmp_path: Path, made: str) -> None:
-    assert advised(written(tmp_path, site_pem=made)) == []
-
-
-def test_what_is_shown_to_servers_needs_no_name(tmp_path: Path) -> None:
-    made = certificate(KEY, authority=True)
-    inputs = gather(written(tmp_path, POOL, ca_pem=CA, site_pem=made), now=NOW)
-    assert (inputs.warnings, inputs.advice) == ((), ())
-
-
 ROUTES = """\
 reverse:
   routes:
@@ -523,7 +438,7 @@ CA = certificate(OTHER, subject="ca", authority=True)
 
 
 def test_a_pools_authority_and_certificate_come_into_the_plan(tmp_path: Path) -> None:
-    intermediate = _signed(KEY)
+    intermediate = signed(KEY)
     loaded = written(tmp_path, POOL, ca_pem=f"an intermediate\n{intermediate}the root\n{CA}")
     reverse = plan(loaded)["reverse"]
     assert reverse is not None
@@ -541,7 +456,7 @@ def test_an_authority_is_what_signs_others_or_itself(tmp_path: Path, made: str) 
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        (_signed(KEY), "ca.pem holds no certificate of an authority (it has to be one that signs others)"),
+        (signed(KEY), "ca.pem holds no certificate of an authority (it has to be one that signs others)"),
         (key_text(KEY), "ca.pem holds no certificate (it holds a private key)"),
     ],
 )
