@@ -46,6 +46,8 @@ pub struct Watch {
     pub turned: Vec<Turned>,
     /// Why the connection is to be ended, and by which code.
     pub fault: Option<(Slug, Reason)>,
+    /// The code of a GOAWAY that tells of an error.
+    pub said: Option<u32>,
     /// Since when a head is incomplete.
     pub head_since: Option<Instant>,
 }
@@ -69,6 +71,7 @@ impl Watch {
             unseen: VecDeque::new(),
             turned: Vec::new(),
             fault: None,
+            said: None,
             head_since: None,
         }
     }
@@ -105,12 +108,15 @@ impl Watch {
     }
 
     fn on_sent(&mut self, bytes: &[u8]) {
-        let Self { guard, sent, started, unseen, turned, fault, .. } = self;
+        let Self { guard, sent, started, unseen, turned, fault, said, .. } = self;
         sent.feed(bytes, |frame| {
             // Only resets are counted by time.
             let now = if frame.kind == FrameKind::RstStream { started.elapsed().as_millis() as u64 } else { 0 };
             if let Some(exceeded) = guard.sent(&frame, now) {
                 fault.get_or_insert((slug_of(exceeded), Reason::ENHANCE_YOUR_CALM));
+            }
+            if frame.kind == FrameKind::GoAway {
+                *said = frame.code.filter(|code| *code != 0).or(*said);
             }
             if let Some(reason) = refusal(&frame)
                 && let Some(at) = unseen.iter().position(|stream| *stream == frame.stream)

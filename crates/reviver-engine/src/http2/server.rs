@@ -76,7 +76,8 @@ pub async fn serve(connection: &mut Connection, before: Vec<u8>) {
     match begun {
         Some(Ok(h2)) => run(connection, h2, &session, &transport).await,
         Some(Err(error)) if !error.is_io() => {
-            report(connection, Slug::Http2Error, reason_name(error.reason()), now).await
+            report(connection, Slug::Http2Error, reason_name(error.reason().unwrap_or(Reason::PROTOCOL_ERROR)), now)
+                .await
         }
         Some(Err(_)) => {}
         None => report(connection, Slug::HeadTimeout, "", now).await,
@@ -165,17 +166,27 @@ async fn run(
     .await;
     tell_turned(connection, transport);
     farewell(connection, transport).await;
-    match (ending, error) {
-        (Some(Ending::Fault(slug, reason)), _) => report(connection, slug, reason_name(Some(reason)), begun).await,
-        (_, Some(error)) if error.is_io() || error.is_remote() => {}
-        (_, Some(error)) if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) => {
-            let slug = transport.borrow_mut().watch().map_or(Slug::Http2Error, |watch| watch.likeliest());
-            report(connection, slug, "ENHANCE_YOUR_CALM", begun).await;
-        }
-        (_, Some(error)) if error.reason() != Some(Reason::NO_ERROR) => {
-            report(connection, Slug::Http2Error, reason_name(error.reason()), begun).await;
-        }
-        _ => {}
+    let fault = match ending {
+        Some(Ending::Fault(slug, reason)) => Some((slug, reason)),
+        _ => found_fault(error.as_ref(), transport),
+    };
+    if let Some((slug, reason)) = fault {
+        report(connection, slug, reason_name(reason), begun).await;
+    }
+}
+
+/// What the client has done wrong, where the library has ended the connection by itself. A client that is gone before
+/// it is told has done it all the same.
+fn found_fault(error: Option<&h2::Error>, transport: &RefCell<Transport>) -> Option<(Slug, Reason)> {
+    let mut transport = transport.borrow_mut();
+    let watch = transport.watch()?;
+    if watch.fault.is_some() {
+        return watch.fault;
+    }
+    let own = error.filter(|e| !e.is_io() && !e.is_remote()).and_then(h2::Error::reason);
+    match own.or(watch.said.map(Reason::from)).filter(|reason| *reason != Reason::NO_ERROR)? {
+        Reason::ENHANCE_YOUR_CALM => Some((watch.likeliest(), Reason::ENHANCE_YOUR_CALM)),
+        reason => Some((Slug::Http2Error, reason)),
     }
 }
 
@@ -374,21 +385,21 @@ async fn report(connection: &Connection, slug: Slug, detail: &'static str, since
     driver::record_refusal(connection, &snapshot, index, since, slug, detail, ClientProtocol::Http2).await;
 }
 
-fn reason_name(reason: Option<Reason>) -> &'static str {
+fn reason_name(reason: Reason) -> &'static str {
     match reason {
-        Some(Reason::NO_ERROR) => "NO_ERROR",
-        Some(Reason::INTERNAL_ERROR) => "INTERNAL_ERROR",
-        Some(Reason::FLOW_CONTROL_ERROR) => "FLOW_CONTROL_ERROR",
-        Some(Reason::SETTINGS_TIMEOUT) => "SETTINGS_TIMEOUT",
-        Some(Reason::STREAM_CLOSED) => "STREAM_CLOSED",
-        Some(Reason::FRAME_SIZE_ERROR) => "FRAME_SIZE_ERROR",
-        Some(Reason::REFUSED_STREAM) => "REFUSED_STREAM",
-        Some(Reason::CANCEL) => "CANCEL",
-        Some(Reason::COMPRESSION_ERROR) => "COMPRESSION_ERROR",
-        Some(Reason::CONNECT_ERROR) => "CONNECT_ERROR",
-        Some(Reason::ENHANCE_YOUR_CALM) => "ENHANCE_YOUR_CALM",
-        Some(Reason::INADEQUATE_SECURITY) => "INADEQUATE_SECURITY",
-        Some(Reason::HTTP_1_1_REQUIRED) => "HTTP_1_1_REQUIRED",
+        Reason::NO_ERROR => "NO_ERROR",
+        Reason::INTERNAL_ERROR => "INTERNAL_ERROR",
+        Reason::FLOW_CONTROL_ERROR => "FLOW_CONTROL_ERROR",
+        Reason::SETTINGS_TIMEOUT => "SETTINGS_TIMEOUT",
+        Reason::STREAM_CLOSED => "STREAM_CLOSED",
+        Reason::FRAME_SIZE_ERROR => "FRAME_SIZE_ERROR",
+        Reason::REFUSED_STREAM => "REFUSED_STREAM",
+        Reason::CANCEL => "CANCEL",
+        Reason::COMPRESSION_ERROR => "COMPRESSION_ERROR",
+        Reason::CONNECT_ERROR => "CONNECT_ERROR",
+        Reason::ENHANCE_YOUR_CALM => "ENHANCE_YOUR_CALM",
+        Reason::INADEQUATE_SECURITY => "INADEQUATE_SECURITY",
+        Reason::HTTP_1_1_REQUIRED => "HTTP_1_1_REQUIRED",
         _ => "PROTOCOL_ERROR",
     }
 }
