@@ -8,8 +8,8 @@ use reviver_flow::{Answer, Flow, Page, Slug};
 use reviver_http::{FieldSink, Framing, H1Sink, Method, RequestHead, Version, socks, write_status_line};
 
 use crate::connection::{Connection, head_limits};
+use crate::deliver::write_all;
 use crate::driver::{ClientProtocol, Then};
-use crate::exchange::write_all;
 use crate::http2::{HeaderSink, head_size, respond};
 use crate::pump::Pump;
 use crate::work::Work;

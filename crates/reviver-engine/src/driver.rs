@@ -15,7 +15,8 @@ use crate::auth::Known;
 use crate::connect::connect;
 use crate::connection::Connection;
 use crate::core::CoreSnapshot;
-use crate::exchange::{self, Exchange, Trouble};
+use crate::deliver;
+use crate::exchange::{Exchange, Trouble};
 use crate::log::{Entry, Push};
 use crate::metrics::Gauge;
 use crate::tunnel;
@@ -191,7 +192,7 @@ pub async fn run(
                     continue;
                 };
                 let outcome = match carried.exchange.as_mut() {
-                    Some(exchange) if interim => match exchange::pass_interim(connection, work, &flow).await {
+                    Some(exchange) if interim => match deliver::pass_interim(connection, work, &flow).await {
                         Ok(bytes) => {
                             carried.written += bytes;
                             exchange.await_response(connection, work, upstream, Instant::now()).await

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use h2::Reason;
 use reviver_flow::{BodyPlan, Flow, Record, Relayed, Sent, Slug};
 use reviver_http::{
-    FieldKind, FieldSink, Framing, H1Sink, HeadLimits, HeadScan, Method, Version, decode_response, reason_phrase,
-    write_request_line, write_status_line,
+    FieldKind, FieldSink, Framing, H1Sink, HeadLimits, HeadScan, Method, decode_response, write_request_line,
 };
 
 use crate::buffers::BUFFER_SIZE;
 use crate::connection::{Connection, head_limits};
 use crate::core::CoreSnapshot;
+use crate::deliver::write_head;
 use crate::http2::{
     Answered, Failure, head_size, read_response, request_for_upstream, response_for_client, websocket_accept,
 };
@@ -502,78 +502,6 @@ impl<'s> Exchange<'s> {
             work.to_client = download.into_space(pipes);
         }
     }
-}
-
-/// Bytes of interim responses in one flow: they have no flow control of their own.
-const MOST_INTERIM: u64 = 64 * 1024;
-
-/// A response head as bytes; `plan` is none for interim responses and 101.
-pub fn write_head(out: &mut Vec<u8>, work: &Work, flow: &Flow<'_>, plan: Option<BodyPlan>) {
-    let response = &work.response;
-    let reason = match response.reason() {
-        [] => reason_phrase(response.status).as_bytes(),
-        reason => reason,
-    };
-    write_status_line(out, response.status, reason);
-    flow.write_response_fields(&work.request, response, plan, &mut H1Sink(out));
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Passes a 1xx response on, to clients whose version knows them (RFC 9110, section 15.2).
-pub async fn pass_interim(connection: &mut Connection, work: &mut Work, flow: &Flow<'_>) -> Result<u64, Trouble> {
-    if work.request.version < Version::Http11 {
-        return Ok(0);
-    }
-    if work.interim_bytes > MOST_INTERIM {
-        return Err(Trouble::upstream(Slug::ResponseInvalid, Sent::Body));
-    }
-    if let Some(stream) = connection.stream.http2() {
-        let response = response_for_client(flow, &work.request, &work.response, None);
-        let size = head_size(&response);
-        work.interim_bytes += size;
-        return stream.inform(response).map(|()| size).map_err(|_| Trouble::ClientGone);
-    }
-    let mut out = std::mem::take(&mut work.to_client);
-    out.clear();
-    write_head(&mut out, work, flow, None);
-    let delivered = write_all(connection, &out).await;
-    let length = out.len() as u64;
-    work.interim_bytes += length;
-    out.clear();
-    work.to_client = out;
-    if delivered { Ok(length) } else { Err(Trouble::ClientGone) }
-}
-
-/// Writes bytes to the client, each part within the client's time. False when it is gone.
-pub async fn write_all(connection: &mut Connection, bytes: &[u8]) -> bool {
-    let patience =
-        connection.snapshot().and_then(|(s, i)| s.snapshot.listener(i).map(|l| l.timeouts.body_ms)).unwrap_or(10_000);
-    connection.answering = true;
-    let mut written = 0;
-    let mut armed = false;
-    poll_fn(|cx| {
-        while written < bytes.len() {
-            match connection.stream.poll_write(cx, &bytes[written..], false) {
-                Poll::Ready(Ok(count)) if count > 0 => {
-                    written += count;
-                    armed = false;
-                }
-                Poll::Ready(_) => return Poll::Ready(false),
-                Poll::Pending => {
-                    if !armed {
-                        armed = true;
-                        connection.timer.set(Instant::now(), Duration::from_millis(patience));
-                    }
-                    if connection.timer.poll_expired(cx) || connection.core.is_stopping() {
-                        return Poll::Ready(false);
-                    }
-                    return Poll::Pending;
-                }
-            }
-        }
-        connection.stream.poll_flush(cx).map(|flushed| flushed.is_ok())
-    })
-    .await
 }
 
 /// Over HTTP/2 content is not framed: its end is that of the stream.

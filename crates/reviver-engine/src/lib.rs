@@ -7,6 +7,7 @@ mod buffers;
 mod connect;
 mod connection;
 mod core;
+mod deliver;
 mod driver;
 mod engine;
 mod exchange;

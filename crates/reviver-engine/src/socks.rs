@@ -13,8 +13,9 @@ use reviver_http::socks::{
 
 use crate::connection::Connection;
 use crate::core::CoreSnapshot;
+use crate::deliver::write_all;
 use crate::driver::{self, ClientProtocol, Then};
-use crate::exchange::{Trouble, write_all};
+use crate::exchange::Trouble;
 use crate::work::Work;
 
 pub const VERSION: u8 = 5;

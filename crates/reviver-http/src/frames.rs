@@ -322,8 +322,8 @@ impl FloodGuard {
         self.head_open
     }
 
-    /// What the peer has come closest to exceeding, and how close: 1 is the limit.
-    pub fn closest(&self) -> (Flood, f64) {
+    /// What the peer has come closest to exceeding.
+    pub fn closest(&self) -> Flood {
         let share = |count: u32, limit: u32| if limit == 0 { 0.0 } else { f64::from(count) / f64::from(limit) };
         let shares = [
             (share(self.resets, self.limits.resets), Flood::Resets),
@@ -331,10 +331,7 @@ impl FloodGuard {
             (share(self.control, self.limits.control), Flood::Control),
             (share(self.continuations, self.limits.continuations), Flood::Continuations),
         ];
-        shares
-            .into_iter()
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map_or((Flood::Control, 0.0), |(share, flood)| (flood, share))
+        shares.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(Flood::Control, |(_, flood)| flood)
     }
 
     /// Begins a new window if the last one is over.

@@ -35,8 +35,8 @@ pub struct Watch {
     received: FrameScan,
     sent: FrameScan,
     started: Instant,
-    /// The last frame that came was of a head.
-    in_head: bool,
+    /// Why the library has ended the connection.
+    why: Option<Slug>,
     /// The client's settings have come.
     settled: bool,
     /// The highest stream that the client has opened.
@@ -65,7 +65,7 @@ impl Watch {
             received: FrameScan::after_preface(),
             sent: FrameScan::default(),
             started: now,
-            in_head: false,
+            why: None,
             settled: false,
             opened: 0,
             unseen: VecDeque::new(),
@@ -77,7 +77,7 @@ impl Watch {
     }
 
     fn on_received(&mut self, bytes: &[u8]) {
-        let Self { guard, received, started, opened, unseen, fault, settled, in_head, .. } = self;
+        let Self { guard, received, started, opened, unseen, fault, settled, .. } = self;
         let mut now = None;
         received.feed(bytes, |frame| {
             let now = *now.get_or_insert_with(Instant::now);
@@ -92,7 +92,6 @@ impl Watch {
             if !frame.fits_its_kind() {
                 fault.get_or_insert((Slug::Http2Error, Reason::FRAME_SIZE_ERROR));
             }
-            *in_head = matches!(frame.kind, FrameKind::Headers | FrameKind::Continuation);
             if frame.kind == FrameKind::Headers && frame.stream > *opened {
                 *opened = frame.stream;
                 if unseen.len() < UNSEEN {
@@ -108,7 +107,7 @@ impl Watch {
     }
 
     fn on_sent(&mut self, bytes: &[u8]) {
-        let Self { guard, sent, started, unseen, turned, fault, said, .. } = self;
+        let Self { guard, sent, started, unseen, turned, fault, said, why: reason, .. } = self;
         sent.feed(bytes, |frame| {
             // Only resets are counted by time.
             let now = if frame.kind == FrameKind::RstStream { started.elapsed().as_millis() as u64 } else { 0 };
@@ -117,6 +116,7 @@ impl Watch {
             }
             if frame.kind == FrameKind::GoAway {
                 *said = frame.code.filter(|code| *code != 0).or(*said);
+                *reason = why(bytes).or(*reason);
             }
             if let Some(reason) = refusal(&frame)
                 && let Some(at) = unseen.iter().position(|stream| *stream == frame.stream)
@@ -136,11 +136,21 @@ impl Watch {
 
     /// Which flood ended a connection that the library ended by itself.
     pub fn likeliest(&self) -> Slug {
-        // A head that unfolds to far more than is accepted is no flood of anything.
-        let (flood, share) = self.guard.closest();
-        let by_count = if self.in_head && share < 0.5 { Slug::HeadTooLarge } else { slug_of(flood) };
-        self.fault.map_or(by_count, |(slug, _)| slug)
+        let counted = || slug_of(self.guard.closest());
+        self.fault.map(|(slug, _)| slug).or(self.why).unwrap_or_else(counted)
     }
+}
+
+/// What the library says behind the code of a GOAWAY.
+fn why(bytes: &[u8]) -> Option<Slug> {
+    let reasons: [(&[u8], Slug); 5] = [
+        (b"header_list_way_too_large", Slug::HeadTooLarge),
+        (b"too_many_continuations", Slug::Continuations),
+        (b"too_many_internal_resets", Slug::StreamErrors),
+        (b"too_many_resets", Slug::StreamResets),
+        (b"too_many_data_frames", Slug::ControlFrames),
+    ];
+    reasons.into_iter().find(|(text, _)| memchr::memmem::find(bytes, text).is_some()).map(|(_, slug)| slug)
 }
 
 /// What an answer of the library's own says of the stream that it has refused.
