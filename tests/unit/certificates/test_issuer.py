@@ -132,12 +132,13 @@ def test_a_later_success_forgets_it() -> None:
     ("value", "least", "most"),
     [
         ("120", 120, 120),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3500, 3600),
-        (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, 0),
+        (timedelta(hours=1), 3500, 3600),
+        (-timedelta(hours=1), 0, 0),
     ],
 )
-def test_the_time_is_seconds_or_a_date(value: str, least: float, most: float) -> None:
-    seconds = RetryAfter.seconds(_answered(503, Retry_After=value))
+def test_the_time_is_seconds_or_a_date(value: str | timedelta, least: float, most: float) -> None:
+    said = value if isinstance(value, str) else format_datetime(datetime.now(UTC) + value, usegmt=True)
+    seconds = RetryAfter.seconds(_answered(503, Retry_After=said))
     assert seconds is not None
     assert least <= seconds <= most
 

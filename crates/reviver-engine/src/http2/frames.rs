@@ -175,6 +175,8 @@ fn slug_of(flood: Flood) -> Slug {
 
 /// Heads that a server may send for each request: the library keeps interim ones until they are asked for.
 const HEADS: u64 = 64;
+/// For all requests of a connection together; what was not used does not add up.
+const MOST_HEADS: u64 = 100 * HEADS;
 /// Bytes that wait for the end of a turn; more are written at once.
 const GATHERED: usize = 64 * 1024;
 
@@ -220,7 +222,7 @@ impl Transport {
 
     /// A request has been sent to the server.
     pub fn expect_heads(&mut self) {
-        self.heads += HEADS;
+        self.heads = (self.heads + HEADS).min(MOST_HEADS);
     }
 
     pub fn watch(&mut self) -> Option<&mut Watch> {

@@ -159,7 +159,7 @@ async fn run(
                 }
             }
         }
-        // What was given up reads its farewell, and then the end.
+        // Who does not take the farewell does not get it.
         let hurried = matches!(ending, Some(Ending::Fault(..) | Ending::Stopping));
         if hurried && connection.timer.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
     })
