@@ -3,7 +3,6 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
@@ -33,22 +32,6 @@ def both(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, Http2Origin]]:
         origin.on("/back", lambda exchange: exchange.respond(200, exchange.read_body()))
         with Proxy(reverse([origin.address], pool=pool, workers=1)) as proxy:
             yield proxy, origin
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts an origin with some settings and a proxy before it, without TLS."""
-    running: list[tuple[Proxy, Http2Origin]] = []
-
-    def begin(top: Config | None = None, **origin: Any) -> tuple[Proxy, Http2Origin]:
-        server = Http2Origin(**origin)
-        running.append((Proxy(reverse([server.address], pool=PRIOR, workers=1, **(top or {}))), server))
-        return running[-1]
-
-    yield begin
-    for proxy, origin in running:
-        with origin, proxy:
-            pass
 
 
 # -- both versions of the client
@@ -239,9 +222,9 @@ def test_a_client_that_goes_resets_its_stream_alone(both: Both) -> None:
 # -- flow control and settings
 
 
-def test_the_servers_limit_of_streams(start: Start) -> None:
+def test_the_servers_limit_of_streams(start_http2: Start) -> None:
     """More requests than it takes wait, or go over another connection; what it refuses is asked again."""
-    proxy, origin = start(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+    proxy, origin = start_http2(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2})
     barrier = threading.Barrier(2, timeout=15)
 
     def in_pairs(exchange: Exchange) -> None:
@@ -256,8 +239,8 @@ def test_the_servers_limit_of_streams(start: Start) -> None:
     assert origin.refused <= 5 * len(origin.connections), "only before the settings of a connection are known"
 
 
-def test_the_limit_that_is_known_is_kept(start: Start) -> None:
-    proxy, origin = start(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+def test_the_limit_that_is_known_is_kept(start_http2: Start) -> None:
+    proxy, origin = start_http2(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2})
     fetch(proxy.port, "/settle")
     with Http2Client(proxy.port, tls=False) as client:
         for _ in range(20):
@@ -267,10 +250,10 @@ def test_the_limit_that_is_known_is_kept(start: Start) -> None:
     assert len(origin.connections) == 1
 
 
-def test_a_slow_server_holds_up_the_client(start: Start) -> None:
+def test_a_slow_server_holds_up_the_client(start_http2: Start) -> None:
     """A server that gives no room: the proxy takes so much and no more, and gives up in time."""
     routes = [{"name": "all", "pool": "all", "timeout": {"idle": "1s"}}]
-    proxy, origin = start({"routes": routes}, greedy=False)
+    proxy, origin = start_http2({"routes": routes}, greedy=False)
     origin.on("/no-room", lambda exchange: exchange.respond(200, exchange.read_body()))
     with Client(proxy.port) as client:
         client.request("POST", "/no-room", [("Content-Length", "100000000")])

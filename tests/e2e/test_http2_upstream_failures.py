@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
@@ -28,22 +27,6 @@ def both(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, Http2Origin]]:
     pool: Config = {**PRIOR, **(TLS if tls else {})}
     with Http2Origin(tls=tls) as origin, Proxy(reverse([origin.address], pool=pool, workers=1)) as proxy:
         yield proxy, origin
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts an origin with some settings and a proxy before it, without TLS."""
-    running: list[tuple[Proxy, Http2Origin]] = []
-
-    def begin(top: Config | None = None, **origin: Any) -> tuple[Proxy, Http2Origin]:
-        server = Http2Origin(**origin)
-        running.append((Proxy(reverse([server.address], pool=PRIOR, workers=1, **(top or {}))), server))
-        return running[-1]
-
-    yield begin
-    for proxy, origin in running:
-        with origin, proxy:
-            pass
 
 
 @pytest.mark.parametrize(
@@ -90,8 +73,8 @@ def test_a_refused_stream_is_asked_again(both: Both) -> None:
     assert proxy.record("/refused")["attempts"] == 2
 
 
-def test_a_goaway_lets_finish_and_the_next_go_elsewhere(start: Start) -> None:
-    proxy, origin = start()
+def test_a_goaway_lets_finish_and_the_next_go_elsewhere(start_http2: Start) -> None:
+    proxy, origin = start_http2()
     go = threading.Event()
 
     def leaves(exchange: Exchange) -> None:
@@ -109,9 +92,9 @@ def test_a_goaway_lets_finish_and_the_next_go_elsewhere(start: Start) -> None:
     assert origin.seen("/elsewhere")[-1].connection == 2
 
 
-def test_a_goaway_for_a_request_that_was_not_taken(start: Start) -> None:
+def test_a_goaway_for_a_request_that_was_not_taken(start_http2: Start) -> None:
     """Section 6.8: what is above the last stream was not begun, and is asked again elsewhere."""
-    proxy, origin = start()
+    proxy, origin = start_http2()
     assert fetch(proxy.port, "/settle").status == 200
 
     def turns_away(exchange: Exchange) -> None:
@@ -126,9 +109,9 @@ def test_a_goaway_for_a_request_that_was_not_taken(start: Start) -> None:
     assert [request.connection for request in origin.seen("/turned")] == [1, 2]
 
 
-def test_a_connection_that_is_cut(start: Start) -> None:
+def test_a_connection_that_is_cut(start_http2: Start) -> None:
     """A GET is tried again over a new connection; a POST, which may have been done, is not."""
-    proxy, origin = start()
+    proxy, origin = start_http2()
 
     def cuts(exchange: Exchange) -> None:
         if exchange.connection.serial == 1:
@@ -146,8 +129,8 @@ def test_a_connection_that_is_cut(start: Start) -> None:
     assert fetch(proxy.port, "/after").status == 200
 
 
-def test_a_dead_kept_connection(start: Start) -> None:
-    proxy, origin = start()
+def test_a_dead_kept_connection(start_http2: Start) -> None:
+    proxy, origin = start_http2()
     assert fetch(proxy.port, "/alive").status == 200
     origin.connections[0].sock.shutdown(2)
     origin.wait_over(1)

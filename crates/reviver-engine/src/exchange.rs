@@ -82,8 +82,7 @@ impl<'s> Exchange<'s> {
         flow.write_target(head, &mut target, &mut work.scratch);
         let mut accept = None;
         let head_sent = upstream.http2.is_some();
-        let http2 = upstream.http2.take();
-        if let Some(mut shared) = http2 {
+        if let Some(shared) = upstream.http2.as_mut() {
             let websocket = upstream.websocket;
             let request = request_for_upstream(flow, head, &target, shared.secure, websocket, head.framing);
             let request = request.ok_or(Trouble::Client { slug: Slug::BadRequest, detail: "no_http2_form" })?;
@@ -92,7 +91,6 @@ impl<'s> Exchange<'s> {
                 .send(request, ended)
                 .map_err(|failure| Trouble::upstream(Slug::ConnectionTerminated, failure.sent(Sent::Nothing)))?;
             upstream.stream = Stream::Http2(Box::new(stream));
-            upstream.http2 = Some(shared);
         } else {
             write_request_line(&mut out, head.method_text(), &target);
             flow.write_request_fields(head, head.framing, &mut H1Sink(&mut out));
@@ -202,11 +200,9 @@ impl<'s> Exchange<'s> {
             loop {
                 self.poll_upload(cx, connection, work, upstream)?;
                 // Also while an upstream keeps sending interim responses.
-                let reset = connection.stream.http2().is_some_and(|stream| stream.poll_reset(cx).is_ready());
-                if reset {
-                    return Poll::Ready(Err(Trouble::ClientGone));
-                }
-                if self.body_taken() && connection.poll_gone(cx, work).is_ready() {
+                // Over HTTP/2 looking reads nothing, so that a body may still be on its way.
+                let watched = self.body_taken() || connection.stream.is_http2();
+                if watched && connection.poll_gone(cx, work).is_ready() {
                     return Poll::Ready(Err(Trouble::ClientGone));
                 }
                 if let Some(stream) = upstream.stream.http2() {
@@ -428,14 +424,10 @@ impl<'s> Exchange<'s> {
                 }
                 Poll::Pending => {}
             }
-            if connection.stream.http2().is_some_and(|stream| stream.poll_reset(cx).is_ready()) {
-                return Poll::Ready(Relayed::ClientAborted);
-            }
             let waits_for_upstream = download.waiting() == Waiting::Source;
-            if waits_for_upstream
-                && self.upload.as_ref().is_none_or(Pump::source_finished)
-                && connection.poll_gone(cx, work).is_ready()
-            {
+            let taken = self.upload.as_ref().is_none_or(Pump::source_finished);
+            let watched = connection.stream.is_http2() || (waits_for_upstream && taken);
+            if watched && connection.poll_gone(cx, work).is_ready() {
                 return Poll::Ready(Relayed::ClientAborted);
             }
             // A new wait begins with progress, and when it is the other party's turn.
