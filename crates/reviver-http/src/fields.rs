@@ -4,7 +4,7 @@ use crate::grammar::{is_token, list};
 use crate::head::{Field, FieldKind};
 use crate::{ParseError, Version};
 
-/// Kind of a field name. Length and first letter leave one candidate (in one case two), which is then compared
+/// Kind of a field name. Length and first letter leave one candidate (in few cases two), which is then compared
 /// without regard to case.
 #[inline]
 pub(crate) fn classify(name: &[u8]) -> FieldKind {
@@ -15,16 +15,24 @@ pub(crate) fn classify(name: &[u8]) -> FieldKind {
     let (candidate, kind): (&[u8], FieldKind) = match (name.len(), first | 0x20) {
         (2, b't') => (b"te", K::Te),
         (3, b'v') => (b"via", K::Via),
+        (3, b'a') => (b"age", K::Age),
+        (4, b'v') => (b"vary", K::Vary),
+        (4, b'e') => (b"etag", K::ETag),
         (4, b'h') => (b"host", K::Host),
         (4, b'd') => (b"date", K::Date),
         (4, b'f') => (b"from", K::From),
+        (5, b'r') => (b"range", K::Range),
+        (6, b'p') => (b"pragma", K::Pragma),
         (6, b'a') => (b"accept", K::Accept),
         (6, b'c') => (b"cookie", K::Cookie),
         (6, b's') => (b"server", K::Server),
         (6, b'e') => (b"expect", K::Expect),
+        (7, b'e') => (b"expires", K::Expires),
         (7, b'r') => (b"referer", K::Referer),
         (7, b'u') => (b"upgrade", K::Upgrade),
         (7, b't') => (b"trailer", K::Trailer),
+        (8, b'i') if name[3] | 0x20 == b'r' => (b"if-range", K::IfRange),
+        (8, b'i') => (b"if-match", K::IfMatch),
         (8, b'c') => (b"cdn-loop", K::CdnLoop),
         (8, b'l') => (b"location", K::Location),
         (9, b'f') => (b"forwarded", K::Forwarded),
@@ -33,9 +41,14 @@ pub(crate) fn classify(name: &[u8]) -> FieldKind {
         (10, b'u') => (b"user-agent", K::UserAgent),
         (10, b's') => (b"set-cookie", K::SetCookie),
         (10, b'k') => (b"keep-alive", K::KeepAlive),
+        (12, b'c') => (b"cache-status", K::CacheStatus),
         (12, b'm') => (b"max-forwards", K::MaxForwards),
         (12, b'p') => (b"proxy-status", K::ProxyStatus),
         (13, b'a') => (b"authorization", K::Authorization),
+        (13, b'c') if name[1] | 0x20 == b'a' => (b"cache-control", K::CacheControl),
+        (13, b'c') => (b"content-range", K::ContentRange),
+        (13, b'l') => (b"last-modified", K::LastModified),
+        (13, b'i') => (b"if-none-match", K::IfNoneMatch),
         (14, b'c') => (b"content-length", K::ContentLength),
         (14, b'h') => (b"http2-settings", K::Http2Settings),
         (15, b'x') => (b"x-forwarded-for", K::XForwardedFor),
@@ -44,10 +57,12 @@ pub(crate) fn classify(name: &[u8]) -> FieldKind {
             (b"x-forwarded-host", K::XForwardedHost)
         }
         (16, b'x') => (b"x-forwarded-port", K::XForwardedPort),
+        (17, b'i') => (b"if-modified-since", K::IfModifiedSince),
         (17, b't') => (b"transfer-encoding", K::TransferEncoding),
         (17, b'x') => (b"x-forwarded-proto", K::XForwardedProto),
         (17, b's') => (b"sec-websocket-key", K::SecWebSocketKey),
         (18, b'p') => (b"proxy-authenticate", K::ProxyAuthenticate),
+        (19, b'i') => (b"if-unmodified-since", K::IfUnmodifiedSince),
         (19, b'p') => (b"proxy-authorization", K::ProxyAuthorization),
         (20, b's') => (b"sec-websocket-accept", K::SecWebSocketAccept),
         (21, b'x') => (b"x-client-cert-subject", K::XClientCertSubject),

@@ -152,6 +152,21 @@ pub enum FieldKind {
     StrictTransportSecurity,
     XClientCertSubject,
     XClientCertFingerprint,
+    CacheControl,
+    Pragma,
+    Age,
+    Expires,
+    ETag,
+    LastModified,
+    Vary,
+    IfMatch,
+    IfNoneMatch,
+    IfModifiedSince,
+    IfUnmodifiedSince,
+    IfRange,
+    Range,
+    ContentRange,
+    CacheStatus,
 }
 
 impl FieldKind {

@@ -1,10 +1,12 @@
 //! The compiled configuration: [`Plan`] (what Python hands over), its schema and fingerprint, and the
 //! [`Snapshot`] that the engine decides by.
 
+mod cache;
 mod plan;
 mod schema;
 mod snapshot;
 
+pub use cache::*;
 pub use plan::*;
 pub use schema::{SchemaError, fingerprint, parse, schema};
 pub use snapshot::*;

@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Cache, CachePolicy};
+
 /// Where in the configuration a rule was written: `file:line`, as a person would open it.
 pub type Place = String;
 
@@ -34,6 +36,8 @@ pub struct Plan {
     pub via: String,
     pub resolver: Resolver,
     pub challenges: Challenges,
+    /// What all that is cached shares; none where nothing is.
+    pub cache: Option<Cache>,
     pub reverse: Option<Reverse>,
     pub forward: Option<Forward>,
     pub logs: Vec<LogSink>,
@@ -267,6 +271,8 @@ pub struct Route {
     pub idle_ms: u64,
     /// Bound on the request body in bytes; 0 is no bound.
     pub body: u64,
+    /// None: nothing of this route is stored or served from the store. Only with [`Action::Pool`].
+    pub cache: Option<CachePolicy>,
 }
 
 /// All conditions that are given must hold; within one condition any value may.
@@ -439,6 +445,8 @@ pub struct Forward {
     pub private_destinations: Access,
     pub private_destinations_at: Place,
     pub anonymity: Anonymity,
+    /// None: nothing of the forward half is stored or served from the store.
+    pub cache: Option<CachePolicy>,
     /// Idle upstream connections kept by each worker for each destination.
     pub max_idle: u32,
     pub idle_ms: u64,

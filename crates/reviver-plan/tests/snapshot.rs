@@ -16,7 +16,7 @@ fn route(name: &str, at: &str, matches: Value, action: Value) -> Value {
         "request_headers": {"set": [], "add": [], "remove": []},
         "response_headers": {"set": [], "add": [], "remove": []},
         "retry": {"attempts": 2, "on_connect": true, "on_reset": true, "on_status": []},
-        "connect_ms": 5000, "first_byte_ms": 60000, "idle_ms": 60000, "body": 0,
+        "connect_ms": 5000, "first_byte_ms": 60000, "idle_ms": 60000, "body": 0, "cache": null,
     })
 }
 
@@ -42,6 +42,7 @@ fn document() -> Value {
         "resolver": {"servers": [], "hosts_file": true, "min_ttl_ms": 1, "max_ttl_ms": 2, "cache_size": 10,
                      "timeout_ms": 1000, "fallback_delay_ms": 250},
         "challenges": {"http": [], "alpn": []},
+        "cache": null,
         "reverse": {
             "routes": [
                 route("api", "r.yaml:10",
@@ -72,7 +73,7 @@ fn document() -> Value {
             "private_destinations": "deny", "private_destinations_at": "r.yaml:43",
             "anonymity": {"at": "r.yaml:44", "level": "anonymous", "user_agent": "keep", "referer": "same_host",
                           "cookies": {"replace": "x"}},
-            "max_idle": 8, "idle_ms": 1000,
+            "cache": null, "max_idle": 8, "idle_ms": 1000,
         },
         "logs": [],
     })

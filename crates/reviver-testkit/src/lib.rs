@@ -14,7 +14,7 @@
 mod plans;
 mod script;
 
-pub use plans::{forward, plan, reverse, route};
+pub use plans::{cache, cache_policy, forward, plan, reverse, route};
 pub use script::{
     Expectation, Happening, Script, answer, authenticate, authenticated, client, connect, connect_destination,
     connected, done, failed, gone, interim, kept_connection, relay, relayed, response, tunnel, upstream, upstream_has,

@@ -41,6 +41,7 @@ pub fn plan(halves: Value) -> Plan {
             "timeout_ms": 1000, "fallback_delay_ms": 250
         },
         "challenges": {"http": [], "alpn": []},
+        "cache": halves.get("cache").cloned().unwrap_or(Value::Null),
         "reverse": halves.get("reverse").cloned().unwrap_or(Value::Null),
         "forward": halves.get("forward").cloned().unwrap_or(Value::Null),
         "logs": []
@@ -74,7 +75,7 @@ pub fn route(name: &str, action: Value, changes: Value) -> Value {
         "rewrite": {"strip_prefix": null, "replace": null, "add_prefix": null, "host": null},
         "request_headers": none, "response_headers": none,
         "retry": {"attempts": 3, "on_connect": true, "on_reset": true, "on_status": []},
-        "connect_ms": 1000, "first_byte_ms": 1000, "idle_ms": 1000, "body": 1000
+        "connect_ms": 1000, "first_byte_ms": 1000, "idle_ms": 1000, "body": 1000, "cache": null
     });
     if let (Some(route), Some(changes)) = (route.as_object_mut(), changes.as_object()) {
         route.extend(changes.clone());
@@ -91,10 +92,34 @@ pub fn forward(changes: Value) -> Value {
         "anonymity": {
             "at": "t.yaml:8", "level": "anonymous", "user_agent": "keep", "referer": "keep", "cookies": "keep"
         },
-        "max_idle": 8, "idle_ms": 1000
+        "cache": null, "max_idle": 8, "idle_ms": 1000
     });
     if let (Some(forward), Some(changes)) = (forward.as_object_mut(), changes.as_object()) {
         forward.extend(changes.clone());
     }
     json!({ "forward": forward })
+}
+
+/// The shared part of the cache, for [`plan`].
+pub fn cache() -> Value {
+    json!({
+        "at": "t.yaml:10", "memory": 1 << 20, "disk": null, "targeted": ["cdn-cache-control"], "status": true,
+        "purge_clients": [], "purge_at": "t.yaml:11"
+    })
+}
+
+/// A cache policy with every default; `changes` replaces whole keys.
+pub fn cache_policy(changes: Value) -> Value {
+    let mut policy = json!({
+        "at": "t.yaml:12", "ttl_ms": null, "ttl_by_status": [],
+        "key": {"scheme": true, "host": true, "path": true, "query_include": null, "query_ignore": [],
+            "query_sort": false, "headers": [], "cookies": []},
+        "bypass": [], "ignore_client_no_cache": false, "overrides": [], "stale_while_revalidate_ms": null,
+        "stale_if_error_ms": null, "min_uses": 1, "max_object": 1 << 20, "tags": [], "convert_head": true,
+        "compress_stored": false, "slice": 0, "collapse_ms": 5000
+    });
+    if let (Some(policy), Some(changes)) = (policy.as_object_mut(), changes.as_object()) {
+        policy.extend(changes.clone());
+    }
+    policy
 }

@@ -7,7 +7,7 @@ crates/reviver-plan/src/plan.rs.
 
 from typing import Literal, TypeAlias, TypedDict
 
-FINGERPRINT = "0858beadb7fa9d39"
+FINGERPRINT = "198ec2460d62ab7c"
 """Fingerprint of the schema that these types were made from."""
 
 
@@ -31,6 +31,36 @@ class BasicAuth(TypedDict):
     realm: str
     users: dict[str, str]
     """User to htpasswd hash (bcrypt, apr1, sha, crypt)."""
+
+
+class CacheDisk(TypedDict):
+    at: str
+    path: str
+    """Absolute path of a folder that belongs to the cache alone."""
+    size: int
+
+
+CacheIgnore: TypeAlias = Literal[
+    "no_cache", "no_store", "private", "must_revalidate", "set_cookie", "vary", "expires", "reload"
+]
+"""What an override takes no notice of."""
+
+
+class CacheKey(TypedDict):
+    """What makes two requests ask for the same response."""
+
+    cookies: list[str]
+    headers: list[str]
+    """Names in lower case."""
+    host: bool
+    path: bool
+    query_ignore: list[str]
+    """These do not."""
+    query_include: list[str] | None
+    """Only these parameters count; none: all."""
+    query_sort: bool
+    """Their order does not count."""
+    scheme: bool
 
 
 class Certificate(TypedDict):
@@ -230,6 +260,16 @@ class Server(TypedDict):
     """1 to 1000; 0 takes no traffic."""
 
 
+StatusTtl = TypedDict(
+    "StatusTtl",
+    {
+        "from": int,
+        "to": int,
+        "ttl_ms": int,
+    },
+)
+
+
 class SyslogUdp(TypedDict):
     udp: str
 
@@ -323,6 +363,23 @@ class Anonymity(TypedDict):
     """What the origin sees as `User-Agent`."""
 
 
+class Cache(TypedDict):
+    """The store that all routes and the forward half share. Sizes are bytes."""
+
+    at: str
+    disk: CacheDisk | None
+    """None: nothing outlives the process."""
+    memory: int
+    """Bound on what is kept in memory."""
+    purge_at: str
+    purge_clients: list[str]
+    """Who may use the method PURGE; empty: no one."""
+    status: bool
+    """Whether responses carry `Cache-Status` (RFC 9211)."""
+    targeted: list[str]
+    """Fields that replace `Cache-Control` and `Expires` (RFC 9213), lower case; the first that is there counts."""
+
+
 class CertificateMatch(TypedDict):
     """What a client's certificate must be; empty lists accept any."""
 
@@ -330,25 +387,6 @@ class CertificateMatch(TypedDict):
     """SHA-256 of the certificate, 64 lower-case hexadecimal digits."""
     subject: list[ValuePattern]
     """The subject as RFC 4514 writes it, such as `CN=alice,O=Example`."""
-
-
-class Forward(TypedDict):
-    """The forward half: who may use it, for what, and what the origin learns of them."""
-
-    anonymity: Anonymity
-    at: str
-    auth: BasicAuth | None
-    clients: list[str]
-    """Empty: any client (only legal on a loopback listener or with `auth`)."""
-    clients_at: str
-    connect_ports: list[tuple[ConnectPort, ConnectPort]]
-    """Inclusive ranges of ports that CONNECT and SOCKS5 may reach."""
-    connect_ports_at: str
-    idle_ms: int
-    max_idle: int
-    """Idle upstream connections kept by each worker for each destination."""
-    private_destinations: Access
-    private_destinations_at: str
 
 
 class ListenerTls(TypedDict):
@@ -451,11 +489,83 @@ class Match(TypedDict):
     """Query parameter (names and values are compared after percent-decoding)."""
 
 
+class CacheOverride(TypedDict):
+    """Another freshness than the response states."""
+
+    at: str
+    ignore: list[CacheIgnore]
+    matches: Match
+    max_ms: int | None
+    min_ms: int | None
+    """Bounds put on what holds otherwise."""
+    percent: int | None
+    """Heuristic freshness in percent of the time since `Last-Modified`."""
+    ttl_ms: int | None
+    """Whatever else would hold."""
+
+
+class CachePolicy(TypedDict):
+    """How the responses of one route, or of the forward half, are cached. Times are milliseconds, sizes bytes."""
+
+    at: str
+    bypass: list[Match]
+    """Requests that any of these fits are neither stored nor served from the store."""
+    collapse_ms: int
+    """How long a request waits for another one's response before it makes its own; 0: none waits."""
+    compress_stored: bool
+    """Bodies of text are kept compressed."""
+    convert_head: bool
+    """A HEAD that is not stored is asked for with GET."""
+    ignore_client_no_cache: bool
+    """`Cache-Control` and `Pragma` of requests have no say."""
+    key: CacheKey
+    max_object: int
+    """Larger responses are not stored."""
+    min_uses: int
+    """A response is stored from this request for it on, at least 1."""
+    overrides: list[CacheOverride]
+    """The first whose `matches` fits."""
+    slice: int
+    """Large responses are fetched and kept in pieces of this size; 0: whole."""
+    stale_if_error_ms: int | None
+    stale_while_revalidate_ms: int | None
+    """Where the response states none (RFC 5861)."""
+    tags: list[str]
+    """Put on each response by which it can be purged."""
+    ttl_by_status: list[StatusTtl]
+    """The same by status; the first that fits. 0: these are not stored."""
+    ttl_ms: int | None
+    """Freshness of responses that state none; none: what the RFC's heuristic gives."""
+
+
+class Forward(TypedDict):
+    """The forward half: who may use it, for what, and what the origin learns of them."""
+
+    anonymity: Anonymity
+    at: str
+    auth: BasicAuth | None
+    cache: CachePolicy | None
+    """None: nothing of the forward half is stored or served from the store."""
+    clients: list[str]
+    """Empty: any client (only legal on a loopback listener or with `auth`)."""
+    clients_at: str
+    connect_ports: list[tuple[ConnectPort, ConnectPort]]
+    """Inclusive ranges of ports that CONNECT and SOCKS5 may reach."""
+    connect_ports_at: str
+    idle_ms: int
+    max_idle: int
+    """Idle upstream connections kept by each worker for each destination."""
+    private_destinations: Access
+    private_destinations_at: str
+
+
 class Route(TypedDict):
     action: Action
     at: str
     body: int
     """Bound on the request body in bytes; 0 is no bound."""
+    cache: CachePolicy | None
+    """None: nothing of this route is stored or served from the store. Only with [`Action::Pool`]."""
     connect_ms: int
     first_byte_ms: int
     idle_ms: int
@@ -478,6 +588,8 @@ class Reverse(TypedDict):
 class Plan(TypedDict):
     """The whole compiled configuration."""
 
+    cache: Cache | None
+    """What all that is cached shares; none where nothing is."""
     challenges: Challenges
     fingerprint: str
     """The fingerprint of the schema that the plan was compiled for; the engine refuses any other."""

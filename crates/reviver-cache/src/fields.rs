@@ -1,0 +1,30 @@
+//! Stored fields: lines of HTTP/1, each with its CRLF.
+
+/// One line of stored fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    pub name: &'a [u8],
+    pub value: &'a [u8],
+    /// As it stands, CRLF included.
+    pub line: &'a [u8],
+}
+
+/// The lines of stored fields, in order. What is no line is skipped.
+pub fn lines(fields: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    let mut rest = fields;
+    std::iter::from_fn(move || {
+        loop {
+            let end = memchr::memchr(b'\n', rest)?;
+            let (line, after) = rest.split_at(end + 1);
+            rest = after;
+            if let Some(colon) = memchr::memchr(b':', line) {
+                return Some(Line { name: &line[..colon], value: line[colon + 1..].trim_ascii(), line });
+            }
+        }
+    })
+}
+
+/// The value of the first field of a name (compared without case).
+pub fn value_of<'a>(fields: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    lines(fields).find(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+}

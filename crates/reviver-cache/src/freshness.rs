@@ -1,0 +1,1 @@
+//! Ages and lifetimes (RFC 9111, section 4.2).
