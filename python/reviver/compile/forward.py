@@ -32,6 +32,7 @@ def compile_forward(forward: Forward, inputs: Inputs, loaded: Loaded) -> plan.Fo
         "anonymity": _anonymity(forward.anonymity, place("anonymity")),
         "max_idle": forward.keep_alive.max,
         "idle_ms": int(forward.keep_alive.idle),
+        "cache": None,
     }
 
 

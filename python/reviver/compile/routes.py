@@ -39,6 +39,7 @@ def _route(index: int, route: Route, pools: list[str], loaded: Loaded) -> plan.R
         "first_byte_ms": int(route.timeout.first_byte or config.timeout.first_byte),
         "idle_ms": int(route.timeout.idle or config.timeout.idle),
         "body": int(body),
+        "cache": None,
     }
 
 

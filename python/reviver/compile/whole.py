@@ -37,6 +37,7 @@ def compile_plan(loaded: Loaded, inputs: Inputs, *, fingerprint: str) -> Plan:
         },
         "forward": None if config.forward is None else compile_forward(config.forward, inputs, loaded),
         "logs": compile_logs(loaded),
+        "cache": None,
     }
 
 
