@@ -21,6 +21,8 @@ pub enum Answer {
     RedirectHttps(u16),
     /// To an OPTIONS that goes no further.
     Options,
+    /// Says how many stored responses were removed.
+    Purged(u64),
 }
 
 impl Answer {
@@ -38,7 +40,7 @@ impl Answer {
             },
             // Methods and bodies are kept (RFC 9110, section 15.4.9).
             Self::RedirectHttps(_) => 308,
-            Self::Challenge(_) | Self::Options => 200,
+            Self::Challenge(_) | Self::Options | Self::Purged(_) => 200,
         }
     }
 }
@@ -107,6 +109,10 @@ impl<'s> Flow<'s> {
                 if let Some(head) = head {
                     page.fields.push((Cow::Borrowed("Location"), Cow::Owned(https_location(head, port))));
                 }
+            }
+            Answer::Purged(count) => {
+                push(&mut page, "Content-Type", b"application/json");
+                page.body = Cow::Owned(format!("{{\"purged\":{count}}}\n").into_bytes());
             }
             Answer::Options => {
                 push(&mut page, "Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");

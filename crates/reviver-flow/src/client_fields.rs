@@ -45,6 +45,7 @@ impl Flow<'_> {
         let anonymity = self.snapshot.plan.forward.as_ref().filter(|_| forward).map(|f| &f.anonymity);
         let no_cookies = anonymity.is_some_and(|a| a.cookies == FieldPolicy::Remove);
         let hsts = self.hsts();
+        let served = self.record.cache.is_some_and(|c| c.age.is_some());
         response.pass_fields(sink, |field| {
             match field.kind {
                 // A forward proxy must not be led around its own policy (RFC 7838).
@@ -52,6 +53,7 @@ impl Flow<'_> {
                     return Fate::Drop;
                 }
                 FieldKind::Other => {}
+                FieldKind::Age if served => return Fate::Drop,
                 FieldKind::ContentLength if length_stays => {}
                 // For this proxy or for none: an origin does not ask for a proxy's password.
                 FieldKind::ContentLength | FieldKind::ProxyAuthenticate | FieldKind::ProxyAuthenticationInfo => {
@@ -71,6 +73,9 @@ impl Flow<'_> {
         }
         if let Some(value) = hsts.filter(|_| !response.is_interim()) {
             generated(b"Strict-Transport-Security", value.as_bytes(), rules, sink);
+        }
+        if !response.is_interim() {
+            self.write_cache_fields(sink);
         }
         add_fields(rules, sink);
         match body {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use reviver_cache::Why;
 use reviver_http::{RequestHead, ResponseHead};
 
 use crate::{Answer, Slug};
@@ -28,6 +29,23 @@ pub enum Relayed {
     Expired(Slug),
 }
 
+/// What was found in the store.
+#[derive(Clone, Debug)]
+pub enum Looked {
+    /// A stored response may be served.
+    Serve(Why),
+    /// The upstream is asked.
+    Fetch {
+        why: Why,
+        /// Fields that make the request conditional, as lines; empty: it asks for the whole response.
+        validators: Vec<u8>,
+        /// What is stored may be served where the upstream fails.
+        on_error: bool,
+        /// The response may be stored: the request asks for all of it, whatever part the client wants.
+        whole: bool,
+    },
+}
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -50,6 +68,12 @@ pub enum Event<'a> {
     Answered { delivered: bool },
     /// A relay or tunnel is over.
     Relayed(Relayed),
+    /// Outcome of [`Command::Lookup`] and [`Command::Freshen`].
+    Looked(Looked),
+    /// Outcome of [`Command::Serve`] where what is stored could not be read and nothing has been sent.
+    Unreadable,
+    /// Outcome of [`Command::Purge`].
+    Purged(u64),
 }
 
 /// Where to connect.
@@ -78,6 +102,14 @@ pub enum Command {
     Relay,
     /// Open the tunnel and move bytes both ways: `Relayed`.
     Tunnel,
+    /// Look for a stored response: `Looked`, `ClientGone`.
+    Lookup,
+    /// Serve the stored response that was found: `Relayed`, `Unreadable`.
+    Serve(Why),
+    /// Bring what is stored up to date with the 304 that came: `Looked`.
+    Freshen,
+    /// Remove what is stored under the request's target: `Purged`.
+    Purge,
     /// The record is complete.
     Done,
 }

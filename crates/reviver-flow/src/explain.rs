@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use reviver_cache::Why;
 use reviver_http::{HeadLimits, RequestHead, decode_request};
 use reviver_plan::{Role, Snapshot};
 use serde::{Deserialize, Serialize};
 
-use crate::{Client, Command, Event, Flow, Rule};
+use crate::{Client, Command, Event, Flow, Looked, Rule};
 
 /// The request to explain.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,7 +47,7 @@ pub struct Explanation {
     pub method: String,
     pub host: String,
     pub path: String,
-    /// `answer` (by the proxy itself), `upstream` or `tunnel`.
+    /// `answer` (by the proxy itself), `upstream`, `tunnel` or `purge`.
     pub outcome: &'static str,
     /// Status of the proxy's own answer.
     pub status: Option<u16>,
@@ -92,6 +93,7 @@ pub(crate) fn place(snapshot: &Snapshot, rule: Rule) -> Option<&str> {
         Rule::ForwardAuth => forward?.auth.as_ref().map(|a| a.at.as_str()),
         Rule::ForwardClients => forward.map(|f| f.clients_at.as_str()),
         Rule::ForwardConnectPorts => forward.map(|f| f.connect_ports_at.as_str()),
+        Rule::Purge => plan.cache.as_ref().map(|c| c.purge_at.as_str()),
         Rule::ForwardPrivateDestinations => forward.map(|f| f.private_destinations_at.as_str()),
     }
 }
@@ -119,7 +121,16 @@ pub fn explain(snapshot: &Snapshot, request: &ExplainRequest, now: Instant) -> R
     if matches!(command, Command::Authenticate) {
         command = flow.step(Event::Authenticated(true), now + Duration::ZERO);
     }
+    if matches!(command, Command::Lookup) {
+        // What is stored is known to the running proxy alone.
+        let mut key = Vec::new();
+        flow.write_cache_key(&head, &mut key);
+        flow.note_key(&key);
+        let looked = Looked::Fetch { why: Why::UriMiss, validators: Vec::new(), on_error: false, whole: true };
+        command = flow.step(Event::Looked(looked), now);
+    }
     let (outcome, status) = match command {
+        Command::Purge => ("purge", None),
         Command::Answer(_) => ("answer", Some(flow.record.status)),
         Command::Connect { .. } if flow.is_tunnel() => ("tunnel", None),
         Command::Connect { .. } => ("upstream", None),

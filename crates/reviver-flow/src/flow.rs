@@ -4,14 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
+use reviver_cache::Why;
 use reviver_http::{RequestHead, ResponseHead};
 use reviver_plan::{Action, Retry, Role, Route, Snapshot};
 use smallvec::SmallVec;
 
+use crate::caching::CacheUse;
 use crate::decide::{self, Verdict};
 use crate::upstream_fields::may_switch;
 use crate::{
-    Answer, ClientTls, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times,
+    Answer, ClientTls, Command, Ending, Event, Looked, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times,
     VerdictKind, Via,
 };
 
@@ -41,6 +43,7 @@ enum State {
     Authentication,
     Connection,
     Response,
+    Lookup,
     Answer,
     Relay,
     Over,
@@ -65,6 +68,10 @@ pub struct Flow<'s> {
     renewals: u8,
     /// The verdict that holds once the client has proved who it is.
     pending: Option<Verdict>,
+    /// None where nothing is cached.
+    pub(crate) caching: Option<CacheUse<'s>>,
+    /// The method is PURGE: whether this client may use it.
+    purges: Option<bool>,
     started: Instant,
     mark: Instant,
     pub record: Record,
@@ -88,6 +95,8 @@ impl<'s> Flow<'s> {
             renewed: false,
             renewals: 0,
             pending: None,
+            caching: None,
+            purges: None,
             started,
             mark: started,
             record: Record {
@@ -111,6 +120,7 @@ impl<'s> Flow<'s> {
                 request_body: 0,
                 response_body: 0,
                 times: Times::default(),
+                cache: None,
             },
             trace: None,
         }
@@ -178,6 +188,12 @@ impl<'s> Flow<'s> {
                 self.done()
             }
             (State::Relay, Event::Relayed(outcome)) => self.on_relayed(outcome),
+            (State::Lookup, Event::Looked(looked)) => self.on_looked(looked),
+            (State::Relay, Event::Unreadable) => self.on_unreadable(),
+            (State::Lookup, Event::Purged(count)) => {
+                let rule = Rule::Purge;
+                self.answer(Phase::CacheLookup, Answer::Purged(count), Reason::new(Slug::Purged, rule))
+            }
             (State::Over, _) => Command::Done,
             (_, Event::ClientGone) => self.client_gone(),
             _ => self.fail(Slug::InternalError.into()),
@@ -205,7 +221,7 @@ impl<'s> Flow<'s> {
             let listener = self.record.listener;
             let verdict = decide::before_routes(self.snapshot, head, &self.client, listener)
                 .unwrap_or_else(|| decide::route(self.snapshot, head, &self.client));
-            return self.carry_out(verdict);
+            return self.decided(verdict, head);
         }
         if let Err(reason) = decide::check_client(self.snapshot, self.client.address) {
             return self.reject(Phase::RequestHead, reason);
@@ -228,10 +244,35 @@ impl<'s> Flow<'s> {
                 format!("credentials are checked for realm {}", auth.realm)
             });
             self.pending = Some(verdict);
+            self.prepare(verdict, head);
             self.state = State::Authentication;
             return Command::Authenticate;
         }
+        self.decided(verdict, head)
+    }
+
+    /// What of the head is needed once the verdict is carried out.
+    fn prepare(&mut self, verdict: Verdict, head: &RequestHead) {
+        let rules = match verdict {
+            Verdict::Pool { route, .. } => self.rules_of(Some(route)),
+            Verdict::Forward => self.rules_of(None),
+            _ => None,
+        };
+        self.purges = self.purges(head);
+        self.caching = rules.map(|rules| self.prepare_cache(head, rules));
+    }
+
+    fn decided(&mut self, verdict: Verdict, head: &RequestHead) -> Command {
+        self.prepare(verdict, head);
         self.carry_out(verdict)
+    }
+
+    fn purge(&mut self, allowed: bool) -> Command {
+        if !allowed {
+            return self.reject(Phase::CacheLookup, Reason::new(Slug::PurgeDenied, Rule::Purge));
+        }
+        self.state = State::Lookup;
+        Command::Purge
     }
 
     fn on_authenticated(&mut self, good: bool, now: Instant) -> Command {
@@ -274,15 +315,56 @@ impl<'s> Flow<'s> {
                 self.record.reason = Reason::new(Slug::Forwarded, Rule::Route(route));
                 let name = self.snapshot.pool(pool).map_or("", |p| p.name.as_str());
                 self.note(Phase::Route, VerdictKind::Continue, self.record.reason, || format!("pool {name}"));
-                self.select(pool).unwrap_or_else(|| self.reject(Phase::UpstreamSelect, self.no_server(pool)))
+                self.through_cache()
             }
             Verdict::Forward | Verdict::ForwardTunnel => {
                 self.tunnel = verdict == Verdict::ForwardTunnel;
                 self.record.reason = if self.tunnel { Slug::Tunnelled.into() } else { Slug::Forwarded.into() };
                 self.note(Phase::Route, VerdictKind::Continue, self.record.reason, String::new);
-                self.connect(Target::Destination, false)
+                self.through_cache()
             }
         }
+    }
+
+    fn through_cache(&mut self) -> Command {
+        if let Some(allowed) = self.purges.filter(|_| self.caching.is_some()) {
+            return self.purge(allowed);
+        }
+        match self.look_up() {
+            Some(command) => {
+                self.state = State::Lookup;
+                command
+            }
+            None => self.proceed(),
+        }
+    }
+
+    /// To the upstream.
+    pub(crate) fn proceed(&mut self) -> Command {
+        match self.record.pool {
+            Some(pool) => self.select(pool).unwrap_or_else(|| self.no_server_left(pool)),
+            None => self.connect(Target::Destination, false),
+        }
+    }
+
+    fn no_server_left(&mut self, pool: u32) -> Command {
+        if self.serves_on_error() {
+            return self.serve(Why::OnError);
+        }
+        self.reject(Phase::UpstreamSelect, self.no_server(pool))
+    }
+
+    pub(crate) fn serve(&mut self, why: Why) -> Command {
+        self.record.reason = Reason::new(Slug::Cached, self.cache_rule());
+        self.state = State::Relay;
+        Command::Serve(why)
+    }
+
+    /// What is stored could not be read after all.
+    fn on_unreadable(&mut self) -> Command {
+        let looked = Looked::Fetch { why: Why::Unreadable, validators: Vec::new(), on_error: false, whole: false };
+        self.record.reason = Reason::new(Slug::Forwarded, self.cache_rule());
+        self.on_looked(looked)
     }
 
     fn no_server(&self, pool: u32) -> Reason {
@@ -354,6 +436,13 @@ impl<'s> Flow<'s> {
         {
             return command;
         }
+        if self.is_validated(head) {
+            self.state = State::Lookup;
+            return Command::Freshen;
+        }
+        if matches!(head.status, 500 | 502 | 503 | 504) && self.serves_on_error() {
+            return self.serve(Why::OnError);
+        }
         self.record.status = head.status;
         self.state = State::Relay;
         Command::Relay
@@ -404,6 +493,10 @@ impl<'s> Flow<'s> {
         {
             return command;
         }
+        if self.serves_on_error() && slug != Slug::PrivateDestination {
+            self.note(Phase::Failure, VerdictKind::Respond, slug.into(), || "what is stored is served".to_owned());
+            return self.serve(Why::OnError);
+        }
         let private = slug == Slug::PrivateDestination;
         let rule = if private { Rule::ForwardPrivateDestinations } else { self.upstream_rule() };
         self.fail(Reason::new(slug, rule))
@@ -422,11 +515,11 @@ impl<'s> Flow<'s> {
         Some(command)
     }
 
-    fn fail(&mut self, reason: Reason) -> Command {
+    pub(crate) fn fail(&mut self, reason: Reason) -> Command {
         self.answer(Phase::Failure, Answer::Error(reason), reason)
     }
 
-    fn reject(&mut self, phase: Phase, reason: Reason) -> Command {
+    pub(crate) fn reject(&mut self, phase: Phase, reason: Reason) -> Command {
         self.note(phase, VerdictKind::Reject, reason, String::new);
         self.answer_untraced(Answer::Error(reason), reason)
     }
@@ -464,6 +557,7 @@ impl<'s> Flow<'s> {
                 self.record.ending = Ending::UpstreamAborted;
                 self.record.reason.slug = slug;
             }
+            Relayed::NothingSent(_) if self.serves_on_error() => return self.serve(Why::OnError),
             Relayed::NothingSent(slug) => {
                 return self.fail(Reason::new(slug, self.upstream_rule()));
             }

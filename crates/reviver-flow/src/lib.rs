@@ -8,6 +8,7 @@
 //! and `explain` run this same code.
 
 mod answer;
+mod caching;
 mod client_fields;
 mod client_tls;
 mod decide;
@@ -23,10 +24,10 @@ pub use answer::{Answer, Page};
 pub use client_fields::BodyPlan;
 pub use client_tls::{ClientCertificate, ClientTls};
 pub use decide::{Credentials, credentials};
-pub use event::{Command, Event, Relayed, Sent, Target};
+pub use event::{Command, Event, Looked, Relayed, Sent, Target};
 pub use explain::{ExplainError, ExplainRequest, Explanation, explain};
 pub use flow::{Client, Flow, Step};
 pub use phases::{PHASES, Phase, PhaseRow, Side, VerdictKind};
 pub use reason::{Fault, Reason, Rule, SLUGS, Slug, SlugRow};
-pub use record::{Ending, Record, Times, Via};
+pub use record::{CacheVerdict, Cached, Ending, Record, Times, Via};
 pub use upstream_fields::TrailerPolicy;

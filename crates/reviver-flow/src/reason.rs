@@ -58,6 +58,8 @@ slugs! {
     Responded "responded" 0 None "" "A route answered.";
     Redirected "redirected" 0 None "" "A route redirected.";
     Tunnelled "tunnelled" 0 None "" "A tunnel was opened.";
+    Cached "cached" 0 None "" "The response came from the cache.";
+    Purged "purged" 200 None "" "What was asked for was removed from the cache.";
     HttpsRedirect "https_redirect" 0 None "" "The request was redirected to https.";
     AcmeChallenge "acme_challenge" 0 None "" "A proof of control over the name was given.";
     MaxForwards "max_forwards_reached" 200 None "" "The request was answered here, as Max-Forwards asks.";
@@ -90,6 +92,8 @@ slugs! {
     ClientAborted "client_aborted" 499 Client "" "The client went away.";
     SlowClient "slow_client" 0 Client "" "The client took the response too slowly.";
 
+    PurgeDenied "purge_denied" 403 Client "http_request_denied" "This client may not purge the cache.";
+    OnlyIfCached "only_if_cached" 504 Client "" "The request asks for a cached response, and there is none.";
     NoRoute "no_route" 404 Proxy "destination_not_found" "Nothing is served under this address.";
     ClientNotAllowed "client_not_allowed" 403 Client "http_request_denied" "This client may not use the proxy.";
     AuthRequired "auth_required" 407 Client "http_request_denied" "The proxy wants a user name and a password.";
@@ -143,6 +147,8 @@ pub enum Rule {
     ForwardClients,
     ForwardConnectPorts,
     ForwardPrivateDestinations,
+    /// `cache.purge`.
+    Purge,
 }
 
 /// A slug and what decided.

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use reviver_cache::{Refusal, Why};
+
 use crate::Reason;
 
 /// Times of a flow, all in microseconds. `None` where the phase was not reached.
@@ -43,6 +45,62 @@ pub enum Via {
     Reused,
 }
 
+/// What the cache did for a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheVerdict {
+    /// Served from the store, fresh.
+    Hit,
+    /// Served from the store, stale.
+    Stale,
+    /// Served from the store after the upstream said that it still holds.
+    Revalidated,
+    /// The upstream's response was served, and may be stored now.
+    Miss,
+    /// The request had nothing to do with the store.
+    Bypass,
+}
+
+impl CacheVerdict {
+    pub const ALL: &[Self] = &[Self::Hit, Self::Stale, Self::Revalidated, Self::Miss, Self::Bypass];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Revalidated => "revalidated",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// A verdict and what is known with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cached {
+    pub verdict: CacheVerdict,
+    pub why: Why,
+    /// Why the response was not stored.
+    pub refusal: Option<Refusal>,
+    pub stored: bool,
+    /// Another request's fetch was shared.
+    pub collapsed: bool,
+    /// Seconds; where a stored response was served.
+    pub age: Option<u32>,
+    /// Seconds that it is fresh for; negative where it is stale.
+    pub ttl: Option<i64>,
+}
+
+impl Cached {
+    pub fn new(verdict: CacheVerdict, why: Why) -> Self {
+        Self { verdict, why, refusal: None, stored: false, collapsed: false, age: None, ttl: None }
+    }
+
+    /// The slug that says why.
+    pub fn reason(&self) -> &'static str {
+        self.refusal.map_or(self.why.name(), Refusal::name)
+    }
+}
+
 /// One per flow. Indices are those of the plan that the flow began with.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -72,4 +130,6 @@ pub struct Record {
     pub request_body: u64,
     pub response_body: u64,
     pub times: Times,
+    /// None where nothing is cached.
+    pub cache: Option<Cached>,
 }

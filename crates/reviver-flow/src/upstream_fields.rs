@@ -78,6 +78,7 @@ impl Flow<'_> {
     /// All fields for the upstream, `Host` first, framing last.
     pub fn write_request_fields(&self, head: &RequestHead, framing: Framing, sink: &mut impl FieldSink) {
         let route = self.route();
+        let fetch = self.fetch();
         match route.and_then(|r| r.rewrite.host.as_deref()) {
             Some(host) => sink.field(b"Host", host.as_bytes()),
             None if head.authority().is_empty() => sink.field(b"Host", self.server_address().as_bytes()),
@@ -86,8 +87,11 @@ impl Flow<'_> {
         let none = HeaderRules::default();
         let rules = route.map_or(&none, |r| &r.request_headers);
         match self.role {
-            Role::Reverse => self.reverse_fields(head, rules, sink),
-            Role::Forward => self.forward_fields(head, sink),
+            Role::Reverse => self.reverse_fields(head, rules, fetch, sink),
+            Role::Forward => self.forward_fields(head, fetch, sink),
+        }
+        if !fetch.validators.is_empty() {
+            sink.lines(fetch.validators);
         }
         if head.expect_continue {
             sink.field(b"Expect", b"100-continue");
@@ -114,14 +118,14 @@ impl Flow<'_> {
         self.snapshot.server(pool, server).map_or("", |s| s.address.as_str())
     }
 
-    fn reverse_fields(&self, head: &RequestHead, rules: &HeaderRules, sink: &mut impl FieldSink) {
+    fn reverse_fields(&self, head: &RequestHead, rules: &HeaderRules, fetch: Fetch<'_>, sink: &mut impl FieldSink) {
         let trusted = self.snapshot.trusted.contains(self.client.peer.ip());
         let mut forwarded_for: Option<Vec<u8>> = None;
         let (mut proto, mut host) = (false, false);
         head.pass_fields(sink, |field| {
             match field.kind {
                 FieldKind::Other => {}
-                kind if is_rewritten(kind) => return Fate::Drop,
+                kind if is_rewritten(kind) || fetch.replaces(kind) => return Fate::Drop,
                 FieldKind::XForwardedFor => {
                     if trusted {
                         append_member(&mut forwarded_for, head.value(field));
@@ -169,7 +173,7 @@ impl Flow<'_> {
         write_via(self.snapshot, head.version, rules, sink);
     }
 
-    fn forward_fields(&self, head: &RequestHead, sink: &mut impl FieldSink) {
+    fn forward_fields(&self, head: &RequestHead, fetch: Fetch<'_>, sink: &mut impl FieldSink) {
         let Some(anonymity) = self.snapshot.plan.forward.as_ref().map(|f| &f.anonymity) else { return };
         let level = anonymity.level;
         let transparent = level == AnonymityLevel::Transparent;
@@ -182,7 +186,7 @@ impl Flow<'_> {
                 let tells = is_named(name, CLIENT_ADDRESS_FIELDS) || (high && is_named(name, IDENTIFYING_FIELDS));
                 if tells { Fate::Drop } else { Fate::Pass }
             }
-            kind if is_rewritten(kind) => Fate::Drop,
+            kind if is_rewritten(kind) || fetch.replaces(kind) => Fate::Drop,
             FieldKind::XForwardedFor => {
                 if transparent {
                     append_member(&mut forwarded_for, head.value(field));
@@ -213,6 +217,32 @@ impl Flow<'_> {
         if !high {
             write_via(self.snapshot, head.version, &HeaderRules::default(), sink);
         }
+    }
+}
+
+/// What a fetch for the cache changes in a request.
+#[derive(Clone, Copy)]
+pub(crate) struct Fetch<'a> {
+    /// Conditions of the cache's own, as lines.
+    validators: &'a [u8],
+    /// The whole response is wanted.
+    whole: bool,
+}
+
+impl Fetch<'_> {
+    fn replaces(self, kind: FieldKind) -> bool {
+        match kind {
+            FieldKind::IfNoneMatch | FieldKind::IfModifiedSince => self.whole || !self.validators.is_empty(),
+            FieldKind::Range | FieldKind::IfRange => self.whole,
+            _ => false,
+        }
+    }
+}
+
+impl Flow<'_> {
+    fn fetch(&self) -> Fetch<'_> {
+        let caching = self.caching.as_ref();
+        Fetch { validators: caching.map_or(&[], |c| &c.validators), whole: caching.is_some_and(|c| c.whole) }
     }
 }
 

@@ -350,6 +350,30 @@ impl ResponseHead {
         *self = Self { bytes, fields, ..Self::default() };
     }
 
+    /// Fills the head with a response that was checked when it came: `lines` are its fields, each with its CRLF.
+    pub fn set_stored(&mut self, status: u16, lines: &[u8], framing: Framing) {
+        self.clear();
+        self.status = status;
+        self.framing = framing;
+        self.keep_alive = true;
+        self.bytes.extend_from_slice(lines);
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', lines) {
+            let line = &lines[start..end];
+            if let Some(colon) = memchr::memchr(b':', line) {
+                let name = &line[..colon];
+                let value = line[colon + 1..].trim_ascii();
+                let value = match value.is_empty() {
+                    true => Span::range(start + colon + 1, start + colon + 1),
+                    false => Span::within(lines, value),
+                };
+                let name_span = Span::range(start, start + colon);
+                self.fields.push(Field { name: name_span, value, kind: FieldKind::of(name) });
+            }
+            start = end + 1;
+        }
+    }
+
     pub fn reason(&self) -> &[u8] {
         self.reason.of(&self.bytes)
     }

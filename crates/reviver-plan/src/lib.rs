@@ -2,11 +2,13 @@
 //! [`Snapshot`] that the engine decides by.
 
 mod cache;
+mod caching;
 mod plan;
 mod schema;
 mod snapshot;
 
 pub use cache::*;
+pub use caching::{CacheRules, Caching};
 pub use plan::*;
 pub use schema::{SchemaError, fingerprint, parse, schema};
 pub use snapshot::*;

@@ -11,6 +11,7 @@ use reviver_policy::{
     Template, TemplateError,
 };
 
+use crate::caching::Caching;
 use crate::{
     Action, HeaderRules, Listener, Match, NamedPattern, PathPattern, Place, Plan, Pool, Rewrite, Route, Server,
     ValuePattern,
@@ -72,6 +73,9 @@ pub struct Snapshot {
     pub clients: NetSet,
     /// Ports that CONNECT and SOCKS5 may reach.
     pub connect_ports: PortSet,
+    pub caching: Caching,
+    /// Clients that may use the method PURGE.
+    pub purgers: NetSet,
 }
 
 impl Snapshot {
@@ -84,7 +88,11 @@ impl Snapshot {
             Some(reverse) => (reverse.routes.as_slice(), reverse.pools.as_slice()),
             None => Default::default(),
         };
-        let router = plan.reverse.as_ref().map(|reverse| router(&reverse.routes)).transpose()?;
+        let router = plan.reverse.as_ref().map(|reverse| {
+            let matches: Vec<_> = reverse.routes.iter().map(|route| (route.at.as_str(), &route.matches)).collect();
+            router_of(&matches, |index| reverse.routes.get(index).map_or(String::new(), |r| format!("route {}", r.name)))
+        });
+        let router = router.transpose()?;
         let (mut rewrites, mut redirects) = (Vec::new(), Vec::new());
         for route in routes {
             let at_route = |cause| error(&route.at, format!("route {}", route.name), cause);
@@ -110,6 +118,8 @@ impl Snapshot {
             trusted: NetSet::new(plan.trusted_proxies.iter().copied()),
             clients: NetSet::new(clients.iter().copied()),
             connect_ports,
+            caching: Caching::build(&plan)?,
+            purgers: NetSet::new(plan.cache.iter().flat_map(|c| c.purge_clients.iter().copied())),
             plan,
         })
     }
@@ -135,10 +145,15 @@ fn error(at: &str, subject: String, cause: BuildCause) -> BuildError {
     BuildError { at: at.to_owned(), subject, cause: Box::new(cause) }
 }
 
-fn router(routes: &[Route]) -> Result<Router, BuildError> {
-    Router::new(routes.iter().map(|route| matcher(&route.matches)).collect()).map_err(|e| {
-        let (at, name) = routes.get(e.route).map_or(("", ""), |route| (&route.at, &route.name));
-        error(at, format!("route {name}"), e.into())
+/// Conditions of one thing, each with the place where it was written.
+pub(crate) fn router(matches: &[(&str, &Match)], subject: impl Fn() -> String) -> Result<Router, BuildError> {
+    router_of(matches, |_| subject())
+}
+
+fn router_of(matches: &[(&str, &Match)], subject: impl Fn(usize) -> String) -> Result<Router, BuildError> {
+    Router::new(matches.iter().map(|(_, matches)| matcher(matches)).collect()).map_err(|e| {
+        let at = matches.get(e.route).map_or("", |(at, _)| at);
+        error(at, subject(e.route), e.into())
     })
 }
 

@@ -261,6 +261,10 @@ fn line_of(flow: &Flow<'_>, command: &Command, snapshot: &Snapshot) -> String {
         Command::Interim => "interim".to_owned(),
         Command::Relay => "relay".to_owned(),
         Command::Tunnel => "tunnel".to_owned(),
+        Command::Lookup => "lookup".to_owned(),
+        Command::Serve(why) => format!("serve {}", why.name()),
+        Command::Freshen => "freshen".to_owned(),
+        Command::Purge => "purge".to_owned(),
         Command::Done => "done".to_owned(),
     }
 }
