@@ -19,6 +19,7 @@ mod status;
 mod storing;
 mod tags;
 mod update;
+mod validator;
 mod vary;
 
 pub use ask::Ask;
