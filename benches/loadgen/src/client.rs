@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,11 +16,11 @@ use socket2::SockRef;
 use crate::Options;
 
 /// Longer than any healthy answer takes: a peer that hangs becomes an error and not a hanging benchmark.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST_HEAD: usize = 16 * 1024;
 
 /// What one run of a load did.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Outcome {
     pub requests: u64,
     pub errors: u64,
@@ -39,6 +40,33 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Nothing yet.
+    pub fn new() -> io::Result<Self> {
+        let latency =
+            Histogram::new_with_bounds(1, 60_000_000, 3).map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self { requests: 0, bytes: 0, latency })
+    }
+
+    /// The result of a load that kept one account for all its connections.
+    pub fn outcome(&self, took: Duration, errors: u64, first_error: Option<String>) -> Outcome {
+        Outcome {
+            requests: self.requests,
+            errors,
+            bytes: self.bytes,
+            seconds: took.as_secs_f64(),
+            p50_us: self.latency.value_at_quantile(0.50),
+            p99_us: self.latency.value_at_quantile(0.99),
+            first_error,
+        }
+    }
+
+    /// Takes over what another has counted.
+    fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+        self.latency += &other.latency;
+    }
+
     /// Counts one exchange.
     pub fn add(&mut self, bytes: u64, took: Duration) {
         self.requests += 1;
@@ -54,14 +82,13 @@ pub fn run<F>(options: Options, work: F) -> io::Result<Outcome>
 where
     F: Fn(&mut Tally, Instant, u64) -> io::Result<()> + Sync,
 {
-    let empty = || Histogram::new_with_bounds(1, 60_000_000, 3).map_err(|error| io::Error::other(error.to_string()));
     let start = Barrier::new(options.connections + 1);
-    let mut outcome = Outcome::default();
-    let mut latency = empty()?;
+    let mut all = Tally::new()?;
+    let (mut errors, mut first_error) = (0, None);
     let began = thread::scope(|scope| {
         let mut threads = Vec::with_capacity(options.connections);
         for index in 0..options.connections as u64 {
-            let mut tally = Tally { requests: 0, bytes: 0, latency: empty()? };
+            let mut tally = Tally::new()?;
             let connections = options.connections as u64;
             let share =
                 options.requests.map_or(u64::MAX, |all| all / connections + u64::from(index < all % connections));
@@ -76,20 +103,15 @@ where
         let began = Instant::now();
         for thread in threads {
             let (tally, result) = thread.join().map_err(|_| io::Error::other("a client thread panicked"))?;
-            outcome.requests += tally.requests;
-            outcome.bytes += tally.bytes;
-            latency += tally.latency;
+            all.merge(&tally);
             if let Err(error) = result {
-                outcome.errors += 1;
-                outcome.first_error.get_or_insert_with(|| error.to_string());
+                errors += 1;
+                first_error.get_or_insert_with(|| error.to_string());
             }
         }
         Ok::<_, io::Error>(began)
     })?;
-    outcome.seconds = began.elapsed().as_secs_f64();
-    outcome.p50_us = latency.value_at_quantile(0.50);
-    outcome.p99_us = latency.value_at_quantile(0.99);
-    Ok(outcome)
+    Ok(all.outcome(began.elapsed(), errors, first_error))
 }
 
 /// A connected stream with `TCP_NODELAY` and bounded waits.
@@ -151,7 +173,7 @@ impl Sink {
     }
 
     /// Throws away up to `limit` bytes without copying them out of the kernel (`MSG_TRUNC`, tcp(7)). 0 is the end.
-    pub fn discard(&mut self, stream: &TcpStream, limit: u64) -> io::Result<usize> {
+    pub fn discard(&mut self, stream: &impl AsFd, limit: u64) -> io::Result<usize> {
         let size = usize::try_from(limit).unwrap_or(usize::MAX).min(self.0.len());
         SockRef::from(stream).recv_with_flags(&mut self.0[..size], libc::MSG_TRUNC)
     }
@@ -183,7 +205,8 @@ pub fn head(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<(usize, usi
     }
 }
 
-fn check_status(head: &[u8]) -> io::Result<()> {
+/// Any status but 200 is an error that names it.
+pub fn check_status(head: &[u8]) -> io::Result<()> {
     if head.starts_with(b"HTTP/1.") && head.get(8..12) == Some(b" 200") {
         return Ok(());
     }

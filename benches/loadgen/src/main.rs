@@ -3,25 +3,33 @@
 //! Everything on the load's side shares one core, so each command spends as little as it can: the origin
 //! answers from memory and the clients discard bodies inside the kernel.
 
+mod cacheable;
 mod client;
 mod handshakes;
 mod http;
 mod idle;
 mod origin;
 mod relay;
+mod replay;
 mod tunnel;
 
 use std::error::Error;
+use std::fs;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 
+use crate::replay::Targets;
+
 const USAGE: &str = "usage:
   loadgen origin  HTTP BULK ECHO                   answers /BYTES; sends without end; echoes
+  loadgen cacheable HTTP                           answers that may be kept; counts who asks
   loadgen relay   LISTEN UPSTREAM                  copies bytes both ways: the floor for any proxy
   loadgen http    PROXY TARGET HOST [options]      GET TARGET over kept connections
+  loadgen replay  PROXY HOST FILE [options]        GET of the targets in FILE in their order, again and again
+  loadgen unique  PROXY HOST BEFORE AFTER [options]  GET of BEFORE1AFTER, BEFORE2AFTER, ...
   loadgen bulk    PROXY AUTHORITY [options]        CONNECT, then reads as fast as it can
   loadgen pingpong PROXY AUTHORITY [options]       CONNECT, then small messages there and back
   loadgen handshakes PROXY TARGET HOST full|resumed [options]  GET TARGET over TLS, each on a connection of its own
@@ -63,8 +71,17 @@ fn run() -> Result<(), Box<dyn Error>> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["origin", http, bulk, echo] => origin::serve(http.parse()?, bulk.parse()?, echo.parse()?)?,
+        ["cacheable", http] => cacheable::serve(http.parse()?)?,
         ["relay", listen, upstream] => relay::serve(listen.parse()?, upstream.parse()?)?,
         ["http", proxy, target, host] => print(&http::load(address(proxy)?, target, host, options)?)?,
+        ["replay", proxy, host, file] => {
+            let targets = Targets::listed(&fs::read_to_string(file)?)?;
+            print(&replay::load(address(proxy)?, host, targets, options)?)?;
+        }
+        ["unique", proxy, host, before, after] => {
+            let targets = Targets::Counted { before: before.to_owned(), after: after.to_owned(), next: 0 };
+            print(&replay::load(address(proxy)?, host, targets, options)?)?;
+        }
         ["handshakes", proxy, target, host, kind @ ("full" | "resumed")] => {
             print(&handshakes::load(address(proxy)?, target, host, kind == "resumed", options)?)?;
         }
