@@ -1,5 +1,7 @@
 //! Stored fields: lines of HTTP/1, each with its CRLF.
 
+use reviver_http::{FieldKind, ResponseHead};
+
 /// One line of stored fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
@@ -10,7 +12,7 @@ pub struct Line<'a> {
 }
 
 /// The lines of stored fields, in order. What is no line is skipped.
-pub fn lines(fields: &[u8]) -> impl Iterator<Item = Line<'_>> {
+pub fn lines(fields: &[u8]) -> impl Iterator<Item = Line<'_>> + Clone {
     let mut rest = fields;
     std::iter::from_fn(move || {
         loop {
@@ -27,4 +29,20 @@ pub fn lines(fields: &[u8]) -> impl Iterator<Item = Line<'_>> {
 /// The value of the first field of a name (compared without case).
 pub fn value_of<'a>(fields: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     lines(fields).find(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+}
+
+/// A field, wherever it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'a> {
+    pub(crate) kind: FieldKind,
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
+}
+
+pub(crate) fn received(head: &ResponseHead) -> impl Iterator<Item = Item<'_>> + Clone {
+    head.fields().iter().map(|field| Item { kind: field.kind, name: head.name(field), value: head.value(field) })
+}
+
+pub(crate) fn stored(fields: &[u8]) -> impl Iterator<Item = Item<'_>> + Clone {
+    lines(fields).map(|line| Item { kind: FieldKind::of(line.name), name: line.name, value: line.value })
 }
