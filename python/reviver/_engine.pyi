@@ -70,6 +70,25 @@ class Engine:
     def status(self) -> str:
         """JSON: epoch, uptime, listeners, routes, servers, workers, counters, latency quantiles, logs."""
 
+    def cache_stats(self) -> str:
+        """JSON: memory and disk (objects, bytes, limit), requests by verdict, hit_ratio, why_missed, not_stored,
+        stored, evicted, purged, collapsed, the same by route, and the most used keys.
+        Raises EngineError where nothing is cached, as do the next two."""
+
+    def cache_purge(self, request: str) -> str:
+        """Takes objects out of the cache, or makes them stale, for all workers and on disk.
+
+        `request` is JSON: select, soft. `select` has one of: all (true), url, prefix, host, tag, group, expression (a
+        node: all or any of nodes, not a node, or field, op and value). The answer is JSON: purged, a count.
+        Raises EngineError where the request is not usable. Blocks (GIL released)."""
+
+    def cache_get(self, request: str) -> str:
+        """What is stored for a request; nothing is changed and nothing is counted.
+
+        `request` is JSON: method, url, headers (list of [name, value]), listener (name or null). The answer is JSON:
+        key, route, verdict, reason, and `stored`, each with variant, status, age, ttl, basis, size, stored_as, tags,
+        groups, hits, stored_at, fields, verdict, reason. Raises EngineError where the request is not usable."""
+
     def reopen_logs(self) -> None:
         """Opens log files anew (after an external rotation)."""
 

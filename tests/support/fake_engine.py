@@ -34,6 +34,8 @@ class FakeModule:
         """Set: flows end by themselves. Clear: they go on until stopped."""
         self.drains.set()
         self.aloud = False
+        self.cache: dict[str, Any] | None = None
+        """What the cache answers, by method; none: nothing is cached."""
         self.explained: list[dict[str, Any]] = []
         self.explanation: dict[str, Any] = {}
 
@@ -120,6 +122,22 @@ class FakeEngine:
             }
         )
 
+    def cache_stats(self) -> str:
+        return self._of_cache("stats")
+
+    def cache_purge(self, request: str) -> str:
+        self._called(f"cache_purge {request}")
+        return self._of_cache("purge")
+
+    def cache_get(self, request: str) -> str:
+        self._called(f"cache_get {request}")
+        return self._of_cache("get")
+
+    def _of_cache(self, method: str) -> str:
+        if self.module.cache is None:
+            raise EngineError("no cache is configured")
+        return json.dumps(self.module.cache[method])
+
     def reopen_logs(self) -> None:
         self._called("reopen_logs")
 
@@ -169,7 +187,7 @@ def _door(fake: FakeModule) -> Any:
 def main() -> int:
     """`reviver ARGUMENTS` on the stand-in.
 
-    `$FAKE_ENGINE` sets what calls do, as JSON: refuse_bind, refuse_apply, last_warning, drains. Each call of
+    `$FAKE_ENGINE` sets what calls do, as JSON: refuse_bind, refuse_apply, last_warning, cache, drains. Each call of
     the engine is a line on stdout.
     """
     from reviver.cli.main import run
@@ -180,6 +198,7 @@ def main() -> int:
         fake.refuse_bind = wishes.get("refuse_bind")
         fake.refuse_apply = wishes.get("refuse_apply")
         fake.last_warning = wishes.get("last_warning")
+        fake.cache = wishes.get("cache")
         if not wishes.get("drains", True):
             fake.drains.clear()
         return run(sys.argv[1:])

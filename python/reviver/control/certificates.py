@@ -1,12 +1,13 @@
 """The event loop's side of certificates: taking over changed files, and what commands ask."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from reviver.certificates.rows import rows
+from reviver.control import protocol
 from reviver.control.files import signature
 from reviver.control.proxy import OutOfDateError, Proxy
 from reviver.control.server import Progress
@@ -70,7 +71,7 @@ class Certificates:
 
     # ---- commands
 
-    async def shown(self, _: str | None, __: Progress) -> dict[str, Any]:
+    async def shown(self, _: Mapping[str, Any], __: Progress) -> dict[str, Any]:
         """Every certificate of the configuration in force, and how those fare that are kept here."""
         return {"certificates": await asyncio.to_thread(self._rows)}
 
@@ -78,9 +79,9 @@ class Certificates:
         refusal = self._refusal if self._together.refused else None
         return rows(self._proxy.compiled.plan, self._proxy.certificates.current, datetime.now(UTC), refusal)
 
-    async def renewed(self, name: str | None, progress: Progress) -> dict[str, Any]:
+    async def renewed(self, message: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         """Obtains automatic certificates anew, and answers when that is done."""
-        wishes = [asyncio.wrap_future(wish) for wish in self._proxy.certificates.renew(name)]
+        wishes = [asyncio.wrap_future(wish) for wish in self._proxy.certificates.renew(protocol.name_of(message))]
         waited = 0.0
         while (await asyncio.wait(wishes, timeout=PROGRESS_EVERY))[1]:
             waited += PROGRESS_EVERY

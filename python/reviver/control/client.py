@@ -4,7 +4,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,11 @@ def ask(
     command: protocol.Command,
     *,
     name: str | None = None,
+    request: Mapping[str, Any] | None = None,
     on_progress: Callable[[dict[str, Any]], None] | None = None,
     until_down: bool = False,
 ) -> dict[str, Any]:
-    """Sends one command, about `name` where it takes one, and returns its result.
+    """Sends one command, with `name` or `request` where it takes one, and returns its result.
 
     `until_down` also waits for the end of the proxy's process.
     Raises RefusedError when the proxy refuses, NotRunningError when there is none, and OperationError when none
@@ -67,7 +68,7 @@ def ask(
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(PATIENCE)
             connection.connect(str(path))
-            about = {} if name is None else {"name": name}
+            about = {key: value for key, value in (("name", name), ("request", request)) if value is not None}
             connection.sendall(protocol.encode(command=command, **about))
             with connection.makefile("rb") as lines:
                 while True:

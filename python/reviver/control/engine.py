@@ -1,7 +1,7 @@
 """The one door to the native module: JSON on its side, dictionaries and our own errors on ours."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,7 +46,7 @@ def demo_origins(names: Sequence[str]) -> list[str]:
 class DataPlane:
     """The engine's worker threads and sockets, with the errors of the control plane.
 
-    Methods are quick, except `drain` and `stop`, which block the calling thread and no other.
+    Methods are quick, except `drain`, `stop` and `cache_purge`, which block the calling thread and no other.
     """
 
     def __init__(self, compiled: Compiled, inherited: Sequence[tuple[str, int]] = ()) -> None:
@@ -68,6 +68,24 @@ class DataPlane:
         with _translated():
             status: dict[str, Any] = json.loads(self._engine.status())
         return status
+
+    def cache_stats(self) -> dict[str, Any]:
+        """Bytes and objects by tier, counters of all requests and by route, the most used keys."""
+        with _translated():
+            stats: dict[str, Any] = json.loads(self._engine.cache_stats())
+        return stats
+
+    def cache_purge(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Removes, or makes stale, what `request` selects; tells how many that were."""
+        with _translated():
+            purged: dict[str, Any] = json.loads(self._engine.cache_purge(json.dumps(request)))
+        return purged
+
+    def cache_get(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What is stored for a request, and whether it would be served now, and why."""
+        with _translated():
+            found: dict[str, Any] = json.loads(self._engine.cache_get(json.dumps(request)))
+        return found
 
     def reopen_logs(self) -> None:
         """Opens log files anew, after they were moved away."""

@@ -1,7 +1,8 @@
 """The language of the control socket: one JSON object a line, in both directions.
 
-A request is `{"reviver": 1, "command": NAME}`; `renew` may also have `"name"`, a text. The answer is any number of
-lines `{"reviver": 1, "progress": {...}}` and one last line, either `{"reviver": 1, "result": {...}}` or
+A request is `{"reviver": 1, "command": NAME}`; `renew` may also have `"name"`, a text, and `cache.purge` and
+`cache.get` have `"request"`, an object: what is asked of the engine. The answer is any number of lines
+`{"reviver": 1, "progress": {...}}` and one last line, either `{"reviver": 1, "result": {...}}` or
 `{"reviver": 1, "error": SENTENCE, "diagnostics": [{...}, ...]}`; a diagnostic has the fields of
 `reviver.errors.Diagnostic`. The number is the version of this language. Lines are bounded, so that neither side can
 make the other hold much memory.
@@ -19,9 +20,13 @@ REQUEST_LIMIT = 64 * 1024
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Longest answer line, in bytes."""
 
-COMMANDS = ("ping", "status", "reload", "stop", "certificates", "renew")
+COMMANDS = (
+    "ping", "status", "reload", "stop", "certificates", "renew", "cache.stats", "cache.purge", "cache.get",
+)  # fmt: skip
 
-Command = Literal["ping", "status", "reload", "stop", "certificates", "renew"]
+Command = Literal[
+    "ping", "status", "reload", "stop", "certificates", "renew", "cache.stats", "cache.purge", "cache.get"
+]
 
 
 class ProtocolError(ValueError):
@@ -68,3 +73,11 @@ def name_of(message: Mapping[str, Any]) -> str | None:
     if name is not None and not isinstance(name, str):
         raise ProtocolError("the name is not a text")
     return name
+
+
+def request_of(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request asks of the engine. Raises ProtocolError."""
+    request = message.get("request")
+    if not isinstance(request, dict):
+        raise ProtocolError('there is no object under "request"')
+    return request

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,7 +173,8 @@ class Proxy:
             raise
 
     def status(self) -> dict[str, Any]:
-        """What runs here and how it fares."""
+        """What runs here and how it fares; `cache` is there where something is cached."""
+        caches = self._compiled.plan["cache"] is not None
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -183,7 +184,24 @@ class Proxy:
             "open_files": self.file_limit,
             "last_reload": self._last_reload,
             **self._plane.status(),
+            **({"cache": self._plane.cache_stats()} if caches else {}),
         }
+
+    def connections(self) -> int:
+        """How many clients' connections are open."""
+        return sum(listener["connections"] for listener in self._plane.status()["listeners"])
+
+    def cache_stats(self) -> dict[str, Any]:
+        """How the cache fares. Raises OperationError where nothing is cached."""
+        return self._plane.cache_stats()
+
+    def cache_purge(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Takes what `request` selects out of the cache. Takes a while where much is stored. Raises OperationError."""
+        return self._plane.cache_purge(request)
+
+    def cache_get(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What is stored for a request, and whether it would be served. Raises OperationError."""
+        return self._plane.cache_get(request)
 
     def reopen_logs(self) -> None:
         """Opens log files anew. Raises OperationError."""

@@ -12,7 +12,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from reviver.certificates.manager import Manager
 from reviver.certificates.storage import FOLDERS
 from reviver.control import passwords, paths, privileges, server
 from reviver.control.activation import inherited
+from reviver.control.cache import Cache
 from reviver.control.certificates import Certificates
 from reviver.control.compiled import compile_loaded
 from reviver.control.files import signature
@@ -131,6 +132,7 @@ class _Service:
         self._watch = watch
         self._seen = signature(self._watched()) if watch else {}
         self._certificates = Certificates(proxy, report)
+        self._cache = Cache(proxy)
         self._on_ready = on_ready
         self._ending = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -158,6 +160,9 @@ class _Service:
                 "stop": self._stop_asked,
                 "certificates": self._certificates.shown,
                 "renew": self._certificates.renewed,
+                "cache.stats": self._cache.stats,
+                "cache.purge": self._cache.purge,
+                "cache.get": self._cache.get,
             },
         )
         self._proxy.start()
@@ -214,18 +219,15 @@ class _Service:
         self._complete = complete
         self._down.set()
 
-    async def _stop_asked(self, _: str | None, progress: server.Progress) -> dict[str, Any]:
+    async def _stop_asked(self, _: Mapping[str, Any], progress: server.Progress) -> dict[str, Any]:
         self._ending.set()
         waited = 0.0
         while not self._down.is_set():
-            await progress({"seconds": waited, "connections": self._connections()})
+            await progress({"seconds": waited, "connections": self._proxy.connections()})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._down.wait(), PROGRESS_EVERY)
             waited += PROGRESS_EVERY
         return {"complete": self._complete}
-
-    def _connections(self) -> int:
-        return sum(listener["connections"] for listener in self._proxy.status()["listeners"])
 
     # ---- reloading
 
@@ -237,7 +239,7 @@ class _Service:
             finally:
                 self._notifier.ready(self._sentence())
 
-    async def _reload_asked(self, _: str | None, __: server.Progress) -> dict[str, Any]:
+    async def _reload_asked(self, _: Mapping[str, Any], __: server.Progress) -> dict[str, Any]:
         try:
             done = await self._reload()
         except ReviverError as error:
@@ -263,10 +265,10 @@ class _Service:
 
     # ---- the rest
 
-    async def _ping(self, _: str | None, __: server.Progress) -> dict[str, Any]:
+    async def _ping(self, _: Mapping[str, Any], __: server.Progress) -> dict[str, Any]:
         return {"version": __version__}
 
-    async def _status(self, _: str | None, __: server.Progress) -> dict[str, Any]:
+    async def _status(self, _: Mapping[str, Any], __: server.Progress) -> dict[str, Any]:
         return {**self._proxy.status(), "control": str(self._path), "draining": self._ending.is_set()}
 
     def _reopen_logs(self) -> None:

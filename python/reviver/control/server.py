@@ -20,8 +20,8 @@ LAST_ANSWERS = 2.0
 """Seconds that answers may still take when the proxy ends."""
 
 Progress = Callable[[dict[str, Any]], Awaitable[None]]
-Handler = Callable[[str | None, Progress], Awaitable[dict[str, Any]]]
-"""Gets what the request is about, where it says so."""
+Handler = Callable[[Mapping[str, Any], Progress], Awaitable[dict[str, Any]]]
+"""Gets the request as it was sent; may raise ProtocolError."""
 
 
 def bind(path: Path, *, own_folder: bool = False) -> socket.socket:
@@ -118,7 +118,7 @@ class ControlServer:
                 return
             message = protocol.decode(line)
             handler = self._handlers[protocol.command_of(message)]
-            await send(result=await handler(protocol.name_of(message), progress))
+            await send(result=await handler(message, progress))
         except protocol.ProtocolError as error:
             await refuse(str(error))
         except TimeoutError:

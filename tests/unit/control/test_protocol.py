@@ -30,6 +30,12 @@ def test_other_lines_are_refused_with_a_sentence(line: bytes, sentence: str) -> 
         protocol.decode(line)
 
 
+@pytest.mark.parametrize("request_of", [{}, {"request": None}, {"request": "all"}, {"request": [1]}])
+def test_what_is_asked_of_the_engine_is_an_object(request_of: dict[str, object]) -> None:
+    with pytest.raises(protocol.ProtocolError, match='no object under "request"'):
+        protocol.request_of({"command": "cache.purge", **request_of})
+
+
 def test_unknown_commands_are_named_with_the_known_ones() -> None:
     with pytest.raises(protocol.ProtocolError, match="'restart'.*ping, status, reload, stop"):
         protocol.command_of({"command": "restart"})

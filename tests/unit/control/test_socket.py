@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,21 @@ from reviver.control import client, privileges, protocol, server
 from reviver.errors import ConfigurationError, Diagnostic, OperationError
 
 
-async def _pong(_: str | None, progress: server.Progress) -> dict[str, Any]:
+async def _pong(_: Mapping[str, Any], progress: server.Progress) -> dict[str, Any]:
     return {"version": "x"}
 
 
-async def _slow_stop(_: str | None, progress: server.Progress) -> dict[str, Any]:
+async def _slow_stop(_: Mapping[str, Any], progress: server.Progress) -> dict[str, Any]:
     await progress({"seconds": 0, "connections": 2})
     await progress({"seconds": 1, "connections": 1})
     return {"complete": True}
 
 
-async def _bad_reload(_: str | None, progress: server.Progress) -> dict[str, Any]:
+async def _bad_reload(_: Mapping[str, Any], progress: server.Progress) -> dict[str, Any]:
     raise ConfigurationError([Diagnostic("r.yaml", 3, 5, "workers", "must be a number", "write 2")])
 
 
-async def _failing_status(_: str | None, progress: server.Progress) -> dict[str, Any]:
+async def _failing_status(_: Mapping[str, Any], progress: server.Progress) -> dict[str, Any]:
     raise OperationError("the engine does not answer")
 
 
@@ -38,11 +38,11 @@ HANDLERS = {"ping": _pong, "stop": _slow_stop, "reload": _bad_reload, "status": 
 
 
 @contextmanager
-def running(path: Path) -> Iterator[None]:
+def running(path: Path, handlers: Mapping[str, server.Handler] = HANDLERS) -> Iterator[None]:
     """A control server on its own event loop."""
     listener = server.bind(path)
     loop = asyncio.new_event_loop()
-    control = server.ControlServer(listener, HANDLERS)
+    control = server.ControlServer(listener, handlers)
     loop.run_until_complete(control.start())
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
