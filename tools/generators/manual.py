@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from reviver.config.models import Config, Said
-from reviver.config.models.base import BoundedSize, Listed, Switch
+from reviver.config.models.base import BoundedSize, Listed, OnOff, Switch
 from reviver.config.values import Address, Duration, Kind, PortRange, Quantity, Size
 
 __all__ = ["generate"]
@@ -150,6 +150,8 @@ def _type(field: FieldInfo) -> str:
     numbers = [str(bound) for bound in bounds if bound is not None]
     if kind == "number" and len(numbers) == 2:
         kind += f", {numbers[0]} to {numbers[1]}"
+    if any(isinstance(m, OnOff) for m in field.metadata):
+        kind = f"`true` or `false` or {kind}"
     if any(isinstance(m, Listed) for m in field.metadata):
         kind = f"{kind.removeprefix('list of ')}, or a list"
     return _cell(kind)

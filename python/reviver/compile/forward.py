@@ -1,6 +1,7 @@
 """The forward half: who may use it, for what, and what origins learn."""
 
 from reviver.compile import plan
+from reviver.compile.cache import compile_policy
 from reviver.compile.inputs import Inputs
 from reviver.config import KeyPath, Loaded
 from reviver.config.checks import is_loopback
@@ -32,7 +33,7 @@ def compile_forward(forward: Forward, inputs: Inputs, loaded: Loaded) -> plan.Fo
         "anonymity": _anonymity(forward.anonymity, place("anonymity")),
         "max_idle": forward.keep_alive.max,
         "idle_ms": int(forward.keep_alive.idle),
-        "cache": None,
+        "cache": None if forward.cache is None else compile_policy(forward.cache, ("forward", "cache"), loaded),
     }
 
 

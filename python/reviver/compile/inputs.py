@@ -58,6 +58,7 @@ def gather(loaded: Loaded, *, now: datetime | None = None) -> Inputs:
     """
     files = Files(loaded)
     users = _users(loaded, files)
+    _cache_folder(loaded, files)
     certificates: dict[KeyPath, Pair] = {}
     authorities: dict[KeyPath, str] = {}
     if _names_certificates(loaded):
@@ -89,6 +90,13 @@ def _names_certificates(loaded: Loaded) -> bool:
     return any(listener.tls for listener in loaded.config.listeners.values()) or (
         reverse is not None and any(pool.tls for pool in reverse.pools.values())
     )
+
+
+def _cache_folder(loaded: Loaded, files: Files) -> None:
+    """Whether the cache's folder can be one. The engine makes it, and does without where it cannot."""
+    disk = loaded.config.cache.disk
+    if disk is not None and (path := files.path(disk.path)).exists() and not path.is_dir():
+        files.refuse(("cache", "disk", "path"), f"{path} is not a folder")
 
 
 def _users(loaded: Loaded, files: Files) -> dict[str, str]:

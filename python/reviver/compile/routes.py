@@ -1,10 +1,10 @@
 """Routes: what they match, what they do, and what holds on the way."""
 
-from collections.abc import Mapping
-
 from reviver.compile import plan
+from reviver.compile.cache import compile_policy
+from reviver.compile.matches import compile_match
 from reviver.config import Config, Loaded
-from reviver.config.models import ClientCertificate, Match, Redirect, Respond, Retry, Rewrite, Route
+from reviver.config.models import Redirect, Respond, Retry, Rewrite, Route
 
 __all__ = ["compile_routes"]
 
@@ -18,10 +18,11 @@ def _route(index: int, route: Route, pools: list[str], loaded: Loaded) -> plan.R
     config: Config = loaded.config
     request, response = route.headers.request, route.headers.response
     body = config.limits.body if route.limits.body is None else route.limits.body
+    path = ("reverse", "routes", index)
     return {
         "name": route.name or f"route-{index + 1}",
-        "at": loaded.positions.place(("reverse", "routes", index)),
-        "matches": _match(route.match),
+        "at": loaded.positions.place(path),
+        "matches": compile_match(route.match),
         "action": _action(route, pools),
         "rewrite": _rewrite(route.rewrite),
         "request_headers": {
@@ -39,49 +40,8 @@ def _route(index: int, route: Route, pools: list[str], loaded: Loaded) -> plan.R
         "first_byte_ms": int(route.timeout.first_byte or config.timeout.first_byte),
         "idle_ms": int(route.timeout.idle or config.timeout.idle),
         "body": int(body),
-        "cache": None,
+        "cache": None if route.cache is None else compile_policy(route.cache, (*path, "cache"), loaded),
     }
-
-
-def _match(match: Match) -> plan.Match:
-    return {
-        "host": list(match.host),
-        "path": [_path(path) for path in match.path],
-        "method": list(match.method),
-        "header": _named({name.lower(): value for name, value in match.header.items()}),
-        "query": _named(match.query),
-        "cookie": _named(match.cookie),
-        "client": list(match.client),
-        "client_certificate": _certificate(match.client_certificate),
-    }
-
-
-def _certificate(match: ClientCertificate | None) -> plan.CertificateMatch | None:
-    if match is None:
-        return None
-    return {"subject": [_value(subject) for subject in match.subject], "fingerprint": list(match.fingerprint)}
-
-
-def _path(path: str) -> plan.PathPattern:
-    if path.startswith("~"):
-        return {"regex": path[1:]}
-    if path.endswith("*"):
-        return {"prefix": path[:-1] or "/"}
-    return {"exact": path}
-
-
-def _named(patterns: Mapping[str, str]) -> list[plan.NamedPattern]:
-    return [{"name": name, "value": _value(pattern)} for name, pattern in patterns.items()]
-
-
-def _value(pattern: str) -> plan.ValuePattern:
-    if pattern == "*":
-        return "present"
-    if pattern.startswith("~"):
-        return {"regex": pattern[1:]}
-    if pattern.endswith("*"):
-        return {"prefix": pattern[:-1]}
-    return {"exact": pattern}
 
 
 def _action(route: Route, pools: list[str]) -> plan.Action:

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from reviver.compile.cache import compile_cache
 from reviver.compile.forward import compile_forward
 from reviver.compile.inputs import Inputs
 from reviver.compile.listeners import compile_listeners
@@ -37,7 +38,7 @@ def compile_plan(loaded: Loaded, inputs: Inputs, *, fingerprint: str) -> Plan:
         },
         "forward": None if config.forward is None else compile_forward(config.forward, inputs, loaded),
         "logs": compile_logs(loaded),
-        "cache": None,
+        "cache": compile_cache(loaded),
     }
 
 

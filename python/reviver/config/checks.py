@@ -8,6 +8,7 @@ import difflib
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 
+from reviver.config.caching import cache_matches, check_cache
 from reviver.config.covers import covers
 from reviver.config.findings import Finding
 from reviver.config.models import BindAddress, Config, Forward, Match, Reverse, Route
@@ -30,6 +31,9 @@ def check(config: Config, written: Written) -> Iterator[Finding]:
     if config.reverse is not None:
         yield from _routes(config.reverse, written)
         yield from _pools(config.reverse)
+    for path, match in cache_matches(config):
+        yield from _same_fields((*path, "header"), match.header)
+    yield from check_cache(config, written)
     yield from check_secure(config, written)
     yield from _logs(config)
     if config.resolver.min_ttl > config.resolver.max_ttl:
@@ -173,6 +177,13 @@ def _action(route: Route, path: KeyPath, reverse: Reverse, written: Written) -> 
             if name.lower() == "content-type":
                 yield Finding((*path, "respond", "headers", name), "has a key of its own", "write content_type")
     if actions and "pool" not in actions:
+        if route.cache is not None:
+            yield Finding(
+                (*path, "cache"),
+                f"only what a pool answers is cached, and this route has {actions[0]}",
+                "leave it out",
+                at_key=True,
+            )
         for key in ("rewrite", "retry", "timeout"):
             if written((*path, key)):
                 yield Finding((*path, key), f"has no effect beside {actions[0]}", None, "warning", at_key=True)

@@ -21,7 +21,7 @@ from reviver.config.values import shown
 __all__ = ["Cut", "unusable", "validate"]
 
 _LATER = {
-    "admin", "autopilot", "block", "cache", "canary", "country", "geo", "hash_on", "health", "hooks", "intercept",
+    "admin", "autopilot", "block", "canary", "country", "geo", "hash_on", "health", "hooks", "intercept",
     "limit", "max_connections", "mirror", "outlier", "queue", "rules", "slow_start", "split", "splits", "sticky",
 }  # fmt: skip
 
@@ -90,7 +90,7 @@ def validate(cut: Cut, positions: Positions) -> tuple[Config | None, Cut, list[F
             if attempt == 0 and (finding := _finding(detail, path, positions, details)):
                 findings.append(finding)
             # a table that lacks a key is of no use as a whole
-            path = positions.longest(path[:-1] if detail["type"] == "missing" else path)
+            path = positions.spelled(positions.longest(path[:-1] if detail["type"] == "missing" else path))
             if not path:
                 return None, cut, findings
             wrong.add(path)
@@ -161,6 +161,9 @@ def _keys(kind: Any, path: KeyPath) -> list[str]:
         if not path:
             return list(fields)
         return _keys(fields[str(path[0])].annotation, path[1:]) if path[0] in fields else []
-    if origin in (dict, tuple) and path:
-        return _keys(get_args(kind)[1 if origin is dict else 0], path[1:])
+    if origin is tuple:
+        # a list that may be written as one value
+        return _keys(get_args(kind)[0], path[1:] if path and isinstance(path[0], int) else path)
+    if origin is dict and path:
+        return _keys(get_args(kind)[1], path[1:])
     return []

@@ -88,7 +88,7 @@ def _load(document: Document, file: str, path: Path | None, base: Path, environ:
     def add(found: Finding) -> None:
         mark = positions.mark(found.path)
         if found.at_key:
-            mark = positions.keys.get(found.path, mark)
+            mark = positions.keys.get(positions.spelled(found.path), mark)
         path = path_text(found.path)
         diagnostics.append(Diagnostic(file, *mark, path, found.sentence, found.hint, found.severity))
 

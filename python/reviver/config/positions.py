@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 __all__ = ["KeyPath", "Mark", "Positions", "path_text"]
@@ -46,17 +47,25 @@ class Positions:
 
     def written(self, path: KeyPath) -> bool:
         """Whether this very key or item was written."""
-        return path in self.marks
+        return self.spelled(path) in self.marks
 
     def longest(self, path: KeyPath) -> KeyPath:
         """The longest beginning of `path` that was written; `()` is the whole document."""
-        while path and path not in self.marks:
+        while path and not self.written(path):
             path = path[:-1]
         return path
 
+    def spelled(self, path: KeyPath) -> KeyPath:
+        """The path in the text: where a list of tables was written as one table, without the index of that."""
+        result: KeyPath = ()
+        for step, behind in pairwise(path):
+            as_one = step == 0 and (*result, 0) not in self.marks and (*result, behind) in self.marks
+            result = result if as_one else (*result, step)
+        return (*result, *path[-1:])
+
     def mark(self, path: KeyPath) -> Mark:
         """The place of `path`, or of the longest written beginning of it."""
-        return self.marks.get(self.longest(path), Mark(0, 0))
+        return self.marks.get(self.spelled(self.longest(path)), Mark(0, 0))
 
     def place(self, path: KeyPath) -> str:
         """`file:line` of `path`, or of the longest written beginning of it; just the name without a text."""

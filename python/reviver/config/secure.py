@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+from reviver.config.caching import cache_matches
 from reviver.config.findings import Finding
-from reviver.config.models import Config, Listener, ListenerTls, Pool, Reverse
+from reviver.config.models import Config, Listener, ListenerTls, Match, Pool
 from reviver.config.names import automatic_domains
 from reviver.config.positions import KeyPath
 from reviver.config.values import Duration
@@ -24,8 +25,8 @@ def check_secure(config: Config, written: Written) -> Iterator[Finding]:
         if listener.tls is not None:
             yield from _certificates(listener.tls, (*path, "tls"), written)
             yield from _automatic(config, listener, listener.tls, (*path, "tls", "automatic"), written)
+    yield from _client_certificates(config, written)
     if config.reverse is not None:
-        yield from _routes(config, config.reverse, written)
         for name, pool in config.reverse.pools.items():
             yield from _pool(name, pool, ("reverse", "pools", name), written)
 
@@ -102,17 +103,21 @@ def _automatic(
         )
 
 
-def _routes(config: Config, reverse: Reverse, written: Written) -> Iterator[Finding]:
-    asked = any(
-        written(("listeners", name, "tls", "client_ca")) and listener.role == "reverse"
-        for name, listener in config.listeners.items()
-    )
-    for index, route in enumerate(reverse.routes):
-        if route.match.client_certificate is not None and not asked:
+def _client_certificates(config: Config, written: Written) -> Iterator[Finding]:
+    asking = {
+        listener.role for name, listener in config.listeners.items() if written(("listeners", name, "tls", "client_ca"))
+    }
+    routes = config.reverse.routes if config.reverse is not None else ()
+    matches: list[tuple[KeyPath, Match]] = [
+        *((("reverse", "routes", index, "match"), route.match) for index, route in enumerate(routes)),
+        *cache_matches(config),
+    ]
+    for path, match in matches:
+        if match.client_certificate is not None and path[0] not in asking:
             yield Finding(
-                ("reverse", "routes", index, "match", "client_certificate"),
+                (*path, "client_certificate"),
                 "no listener asks clients for a certificate",
-                "give a reverse listener tls: {client_ca: FILE}",
+                f"give a {path[0]} listener tls: {{client_ca: FILE}}",
             )
 
 

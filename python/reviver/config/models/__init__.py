@@ -5,15 +5,15 @@ what holds between keys (`reviver.config.checks`), and what becomes of it all (`
 """
 
 from reviver.config.models.base import Said, Section
+from reviver.config.models.cache import Cache, CacheDisk, CacheKey, CacheOverride, CachePolicy, Purge, status_range
 from reviver.config.models.forward import Anonymity, Auth, Forward
 from reviver.config.models.limits import Limits, Resolver, Timeouts
 from reviver.config.models.listeners import BindAddress, Listener
 from reviver.config.models.logs import LogSink
+from reviver.config.models.match import ClientCertificate, Match
 from reviver.config.models.pools import KeepAlive, Pool, Server
 from reviver.config.models.reverse import (
-    ClientCertificate,
     Headers,
-    Match,
     Redirect,
     Respond,
     Retry,
@@ -25,8 +25,9 @@ from reviver.config.models.root import Config, Control
 from reviver.config.models.tls import Automatic, CertificateFiles, ExternalAccount, Hsts, ListenerTls, UpstreamTls
 
 __all__ = [
-    "Anonymity", "Auth", "Automatic", "BindAddress", "CertificateFiles", "ClientCertificate", "Config", "Control",
-    "ExternalAccount", "Forward", "Headers", "Hsts", "KeepAlive", "Limits", "Listener", "ListenerTls", "LogSink",
-    "Match", "Pool", "Redirect", "Resolver", "Respond", "Retry", "Reverse", "Rewrite", "Route", "Said", "Section",
-    "Server", "Timeouts", "UpstreamTls",
+    "Anonymity", "Auth", "Automatic", "BindAddress", "Cache", "CacheDisk", "CacheKey", "CacheOverride", "CachePolicy",
+    "CertificateFiles", "ClientCertificate", "Config", "Control", "ExternalAccount", "Forward", "Headers", "Hsts",
+    "KeepAlive", "Limits", "Listener", "ListenerTls", "LogSink", "Match", "Pool", "Purge", "Redirect", "Resolver",
+    "Respond", "Retry", "Reverse", "Rewrite", "Route", "Said", "Section", "Server", "Timeouts", "UpstreamTls",
+    "status_range",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """What all sections of the configuration share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,7 +10,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from reviver.config.values import Duration, Quantity, Size, refuse, shown
 
-__all__ = ["BoundedSize", "CountOrNone", "Listed", "Said", "Section", "Shorthand", "Switch", "Wait", "within"]
+__all__ = [
+    "BoundedSize", "CountOrNone", "Listed", "OnOff", "Said", "Section", "Shorthand", "Switch", "Wait", "within",
+]  # fmt: skip
 
 
 class Section(BaseModel):
@@ -76,6 +78,30 @@ class Switch:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"anyOf": [{"const": True}, handler(schema)]}
+
+
+@dataclass(frozen=True)
+class OnOff:
+    """Marks a table that may be written as `true`, which takes the default of each of its keys, or as `false`."""
+
+    off: Mapping[str, Any] | None = None
+    """The table that `false` stands for; none: as if it was left out."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def spelled_out(value: Any) -> Any:
+            if value is False or value == "false":
+                return self.off
+            if value is True or value == "true":
+                return {}
+            if not isinstance(value, (dict, BaseModel)):
+                what = "a list" if isinstance(value, (list, tuple)) else shown(value)
+                refuse(f"is {what}, where true, false or a table is needed")
+            return value
+
+        return core_schema.no_info_before_validator_function(spelled_out, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "boolean"}, handler(schema)]}
 
 
 def within(least: Quantity, most: Quantity) -> AfterValidator:

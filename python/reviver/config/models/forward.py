@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from reviver.config.models.base import Said, Section, Shorthand
+from reviver.config.models.base import OnOff, Said, Section, Shorthand
+from reviver.config.models.cache import CachePolicy
 from reviver.config.models.pools import KeepAlive
 from reviver.config.models.text import FieldValue, Text
 from reviver.config.values import Network, PortRange, refuse
@@ -86,4 +87,10 @@ class Forward(Section):
     )
     keep_alive: KeepAlive = Field(
         default=KeepAlive.model_construct(), description="Upstream connections that are kept for later requests."
+    )
+    cache: Annotated[CachePolicy | None, OnOff(), Said("`false`")] = Field(
+        default=None,
+        description="Whether, and how, responses are stored and served again (RFC 9111), as a cache that all clients "
+        "share. What goes through tunnels cannot be.",
+        examples=[True],
     )

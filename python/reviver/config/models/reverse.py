@@ -1,4 +1,4 @@
-"""The reverse half: routes, what they match and what they do."""
+"""The reverse half: routes and what they do."""
 
 import difflib
 import re
@@ -6,27 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from reviver.config.models.base import BoundedSize, Listed, Said, Section, Shorthand, Switch, Wait
+from reviver.config.models.base import BoundedSize, OnOff, Said, Section, Shorthand, Wait
+from reviver.config.models.cache import CachePolicy
+from reviver.config.models.match import Match
 from reviver.config.models.pools import Pool
-from reviver.config.models.text import (
-    FieldName,
-    FieldValue,
-    HostPattern,
-    Method,
-    PathMatch,
-    PathText,
-    Pattern,
-    Regex,
-    ResponseRuleName,
-    RuleName,
-    Text,
-    Token,
-)
-from reviver.config.values import Address, Count, Kind, Network, is_ipv4, is_name, refuse, shown
+from reviver.config.models.text import FieldValue, PathText, Regex, ResponseRuleName, RuleName, Text
+from reviver.config.values import Address, Count, Kind, is_ipv4, is_name, refuse, shown
 
 __all__ = [
-    "ClientCertificate", "Headers", "Match", "Name", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders",
-    "Retry", "Reverse", "Rewrite", "Route", "RouteLimits", "RouteTimeouts",
+    "Headers", "Name", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Reverse", "Rewrite",
+    "Route", "RouteLimits", "RouteTimeouts",
 ]  # fmt: skip
 
 
@@ -40,67 +29,6 @@ Name = Annotated[Text, AfterValidator(_name), Kind("name")]
 """What a listener, route or pool is called in logs, metrics and commands."""
 
 Status = Annotated[Count, Field(ge=200, le=599)]
-
-
-def _fingerprint(value: str) -> str:
-    digits = value.replace(":", "").lower()
-    if not re.fullmatch(r"[0-9a-f]{64}", digits):
-        refuse(
-            f"{shown(value)} is not a SHA-256 fingerprint",
-            "64 hexadecimal digits: openssl x509 -noout -fingerprint -sha256 -in FILE",
-        )
-    return digits
-
-
-class ClientCertificate(Section):
-    """What the client's certificate must be. `true` in place of the table is any that was verified."""
-
-    subject: Annotated[tuple[Pattern, ...], Listed()] = Field(
-        default=(),
-        description="The subject as RFC 4514 writes it: exact, a prefix when it ends in `*`, a regular expression "
-        "when it starts with `~`.",
-        examples=["CN=alice,O=Example", "~(^|,)OU=ops(,|$)"],
-    )
-    fingerprint: Annotated[tuple[Annotated[Text, AfterValidator(_fingerprint), Kind("fingerprint")], ...], Listed()] = (
-        Field(
-            default=(),
-            description="SHA-256 of the certificate in hexadecimal digits, with or without colons.",
-        )
-    )
-
-
-class Match(Section):
-    """Conditions of a route. All that are given must hold; of a list, any value may."""
-
-    host: Annotated[tuple[HostPattern, ...], Listed()] = Field(
-        default=(),
-        description="Host without port: exact, or `*.example.com` for all names below it.",
-        examples=["shop.example.com", ["api.example.com", "*.api.example.com"]],
-    )
-    path: Annotated[tuple[PathMatch, ...], Listed()] = Field(
-        default=(),
-        description="Path: exact, a prefix when it ends in `*`, a regular expression when it starts with `~`.",
-        examples=["/v1/*", "~^/users/[0-9]+$"],
-    )
-    method: Annotated[tuple[Method, ...], Listed()] = Field(default=(), description="Request method.", examples=["GET"])
-    header: dict[FieldName, Pattern] = Field(
-        default={},
-        description="Header fields, each with what one of its values must be: exact, `*` for any, a prefix when it "
-        "ends in `*`, a regular expression when it starts with `~`.",
-        examples=[{"x-beta": "1"}],
-    )
-    query: dict[Text, Pattern] = Field(
-        default={}, description="Query parameters, with values as for `header`.", examples=[{"v": "2"}]
-    )
-    cookie: dict[Token, Pattern] = Field(default={}, description="Cookies, with values as for `header`.")
-    client: Annotated[tuple[Network, ...], Listed()] = Field(
-        default=(), description="Networks of clients.", examples=[["10.0.0.0/8"]]
-    )
-    client_certificate: Annotated[ClientCertificate, Switch()] | None = Field(
-        default=None,
-        description="Whether the client showed a certificate that a listener's `tls.client_ca` vouches for, and which.",
-        examples=[True, {"subject": "CN=alice,O=Example"}],
-    )
 
 
 class Respond(Section):
@@ -282,6 +210,11 @@ class Route(Section):
     )
     timeout: RouteTimeouts = Field(default=RouteTimeouts.model_construct(), description="Timeouts of this route alone.")
     limits: RouteLimits = Field(default=RouteLimits.model_construct(), description="Limits of this route alone.")
+    cache: Annotated[CachePolicy | None, OnOff(), Said("`false`")] = Field(
+        default=None,
+        description="Whether, and how, responses are stored and served again (RFC 9111). Only beside `pool`.",
+        examples=[True, {"ttl": "5m", "stale_if_error": "1h"}],
+    )
 
 
 class Reverse(Section):

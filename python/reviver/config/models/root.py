@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from reviver.config.models.base import Said, Section
+from reviver.config.models.cache import Cache
 from reviver.config.models.forward import Forward
 from reviver.config.models.limits import Limits, Resolver, Timeouts
 from reviver.config.models.listeners import Listener
@@ -81,6 +82,9 @@ class Config(Section):
         default=Timeouts.model_construct(), description="How long is waited for each step of a request."
     )
     resolver: Resolver = Field(default=Resolver.model_construct(), description="How names are looked up.")
+    cache: Cache = Field(
+        default=Cache.model_construct(), description="What routes and the forward half share where they say `cache`."
+    )
     logs: Annotated[tuple[LogSink, ...], Said("one, `json` to `stdout`")] = Field(
         default=(LogSink.model_construct(),), description="Where the record of each request goes; `[]` writes none."
     )

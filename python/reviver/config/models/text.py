@@ -13,8 +13,8 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 from reviver.config.values import Kind, is_ipv4, is_ipv6, is_name, refuse, shown
 
 __all__ = [
-    "FieldName", "FieldValue", "HostPattern", "Method", "PathMatch", "PathText", "Pattern", "Regex", "ResponseRuleName",
-    "RuleName", "Text", "Token", "is_token",
+    "FieldName", "FieldValue", "HostPattern", "KeyFieldName", "Method", "PathMatch", "PathText", "Pattern", "Regex",
+    "ResponseRuleName", "RuleName", "Text", "Token", "is_token",
 ]  # fmt: skip
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -74,8 +74,16 @@ def _request_rule_name(value: str) -> str:
     return value
 
 
+def _key_field_name(value: str) -> str:
+    if _field_name(value).lower() in _FRAMING:
+        refuse(f"{shown(value)} belongs to one connection or frames the message, so no response depends on it")
+    return value
+
+
 FieldName = Annotated[Text, AfterValidator(_field_name), Kind("field name")]
 """The name of a header field."""
+KeyFieldName = Annotated[Text, AfterValidator(_key_field_name), Kind("field name")]
+"""The name of a request field by which stored responses may be told apart."""
 RuleName = Annotated[Text, AfterValidator(_request_rule_name), Kind("field name")]
 """The name of a request field that a rule may change."""
 ResponseRuleName = Annotated[Text, AfterValidator(_rule_name), Kind("field name")]
