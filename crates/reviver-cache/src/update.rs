@@ -50,7 +50,8 @@ pub fn update(
         ..Facts::of(stored(&merged))
     };
     // what was stored for a request without cookies is for everyone, whoever had it validated
-    let cookie = ask.cookie && !matches!(meta.basis, Basis::Heuristic | Basis::Ttl);
+    let for_everyone = !meta.no_cache && matches!(meta.basis, Basis::Heuristic | Basis::Ttl);
+    let cookie = ask.cookie && !for_everyone;
     let ask = Ask { cookie, ..*ask };
     let case = Case { status: meta.status, facts: &facts, ask: &ask, control: &control, rules, over, times };
     let meta = case.meta();
