@@ -7,21 +7,11 @@ from urllib.parse import urlsplit
 
 import click
 
-from reviver.cli.options import configuration, json_option, load
+from reviver.cli.options import configuration, header_option, json_option, load
 from reviver.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from reviver.compile import Plan
-
-
-def _header(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
-    headers = []
-    for value in values:
-        name, colon, text = value.partition(":")
-        if not colon or not name or name != name.strip():
-            raise click.BadParameter(f"{value!r} is not 'Name: value'")
-        headers.append((name, text.strip()))
-    return headers
 
 
 def _address(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -33,7 +23,7 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 
 @click.command("explain")
 @click.argument("request", metavar="[CONFIG] METHOD URL", nargs=-1, required=True)
-@click.option("-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="A field.")
+@header_option
 @click.option("--client", default="127.0.0.1", show_default=True, callback=_address, metavar="IP", help="Who asks.")
 @click.option("--listener", metavar="NAME", help="Where it comes in; by default the first that fits the URL.")
 @json_option

@@ -20,6 +20,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of the configuration, for editors.",
     "status": "Show how the running proxy fares.",
     "reload": "Make the running proxy read its configuration again.",
+    "cache": "Show what is cached, purge it, fetch in advance.",
     "certificates": "Show certificates and when they end; renew them.",
     "stop": "End the running proxy; flows in flight finish.",
 }

@@ -14,6 +14,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
 
+
+def _header(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
+    headers = []
+    for value in values:
+        name, colon, text = value.partition(":")
+        if not colon or not name or name != name.strip():
+            raise click.BadParameter(f"{value!r} is not 'Name: value'")
+        headers.append((name, text.strip()))
+    return headers
+
+
+header_option = click.option(
+    "-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="A field."
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
 
 

@@ -66,5 +66,43 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=console.is_terminal or None)
 
 
+def size(count: float) -> str:
+    """Bytes with a unit that keeps the number short."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units."""
+    if seconds <= -1:
+        return f"-{duration(-seconds)}"
+    left = int(seconds)
+    parts: list[str] = []
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def percent(share: float | None) -> str:
+    """A share of one; a dash where there is nothing to have a share of."""
+    return "-" if share is None else f"{share * 100:.1f} %"
+
+
+def cache_line(stats: dict[str, Any]) -> str:
+    """How the cache fares, on one line."""
+    tiers = [(stats[name], where) for name, where in (("memory", "in memory"), ("disk", "on disk")) if stats.get(name)]
+    parts = [
+        f"{tier['objects']} object{'' if tier['objects'] == 1 else 's'} {where} "
+        f"({size(tier['bytes'])} of {size(tier['limit'])})"
+        for tier, where in tiers
+    ]
+    return ", ".join([*parts, f"hit ratio {percent(stats.get('hit_ratio'))}"])
+
+
 def _style(cell: str) -> str:
     return {"ok": "green", "FAILED": "bold red", "reject": "red", "respond": "yellow"}.get(cell, "")

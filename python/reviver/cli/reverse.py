@@ -10,9 +10,10 @@ from reviver.cli.options import serve_generated, workers_option
 
 @click.command("reverse")
 @click.option("--listen", metavar="ADDRESS", default=":8080", show_default=True, help="Where clients connect.")
+@click.option("--cache", is_flag=True, help="Keep what may be kept in memory, and answer from there.")
 @workers_option
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
-def command(listen: str, workers: int | None, targets: tuple[str, ...]) -> int:
+def command(listen: str, cache: bool, workers: int | None, targets: tuple[str, ...]) -> int:
     """A load balancer in one line.
 
     Every request goes to one of the TARGETs, each in turn; one that refuses connections is passed over. A TARGET is
@@ -21,6 +22,7 @@ def command(listen: str, workers: int | None, targets: tuple[str, ...]) -> int:
 
     \b
     reviver reverse 127.0.0.1:9001 127.0.0.1:9002
+    reviver reverse --cache 127.0.0.1:9001
     reviver reverse --listen 127.0.0.1:8000 http://app.internal
     reviver reverse https://app.internal
     """
@@ -28,16 +30,17 @@ def command(listen: str, workers: int | None, targets: tuple[str, ...]) -> int:
     if any(secure) and not all(secure):
         tls, plain = targets[secure.index(True)], targets[secure.index(False)]
         raise click.UsageError(f"{tls} is https and {plain} is http: give targets of one kind")
-    return serve_generated("reverse", listen, configuration(listen, targets), workers=workers)
+    return serve_generated("reverse", listen, configuration(listen, targets, cache), workers=workers)
 
 
-def configuration(listen: str, targets: tuple[str, ...]) -> dict[str, Any]:
+def configuration(listen: str, targets: tuple[str, ...], cache: bool = False) -> dict[str, Any]:
     """The configuration that the command line stands for."""
     tls = {"tls": True} if targets[0].lower().startswith("https://") else {}
+    caches = {"cache": True} if cache else {}
     return {
         "listeners": {"web": {"bind": listen, "role": "reverse"}},
         "reverse": {
-            "routes": [{"name": "all", "match": {"path": "/*"}, "pool": "targets"}],
+            "routes": [{"name": "all", "match": {"path": "/*"}, "pool": "targets", **caches}],
             "pools": {"targets": {"servers": [_address(target) for target in targets], **tls}},
         },
     }

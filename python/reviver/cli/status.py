@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from reviver.cli.options import find_socket, json_option, running_proxy_options
-from reviver.cli.output import print_json, print_table
+from reviver.cli.output import cache_line, duration, print_json, print_table, size
 
 
 @click.command("status")
@@ -36,7 +36,7 @@ def _show(status: dict[str, Any]) -> None:
     click.echo(f"reviver {status['version']} {doing} {status['configuration']}, process {status['pid']}")
     user = f", as {status['user']}" if status["user"] else ""
     workers = f"{status['workers']} worker{'s' if status['workers'] != 1 else ''}"
-    click.echo(f"up {_duration(status['uptime_seconds'])}, epoch {status['epoch']}, {workers}{user}")
+    click.echo(f"up {duration(status['uptime_seconds'])}, epoch {status['epoch']}, {workers}{user}")
     click.echo(f"control socket {status['control']}")
     if status["retiring"]:
         click.echo(f"flows still keep to epoch {', '.join(map(str, status['retiring']))}")
@@ -45,6 +45,8 @@ def _show(status: dict[str, Any]) -> None:
     reload = status["last_reload"]
     if reload and not reload["ok"]:
         click.echo(f"the reload at {reload['at']} failed; the earlier configuration goes on")
+    if "cache" in status:
+        click.echo(f"cache: {cache_line(status['cache'])}")
 
     metrics = status["metrics"]
     _table(
@@ -85,8 +87,8 @@ def _counts(group: dict[str, Any] | None) -> list[str]:
         str(group["requests"]),
         *(str(group["status"].get(status_class, "")) for status_class in ("2xx", "3xx", "4xx", "5xx")),
         *(f"{latency[quantile]:.2f}" if latency["count"] else "" for quantile in ("p50", "p99")),
-        _size(group["bytes_in"]),
-        _size(group["bytes_out"]),
+        size(group["bytes_in"]),
+        size(group["bytes_out"]),
     ]
 
 
@@ -94,23 +96,3 @@ def _table(columns: tuple[str, ...], rows: list[list[Any]]) -> None:
     if rows:
         click.echo()
         print_table(columns, rows)
-
-
-def _size(count: float) -> str:
-    """Bytes with a unit that keeps the number short."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
-
-
-def _duration(seconds: float) -> str:
-    """The two largest units."""
-    left = int(seconds)
-    parts: list[str] = []
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, left = divmod(left, length)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])

@@ -75,3 +75,15 @@ def test_a_forward_proxy_for_others_needs_to_know_whom() -> None:
 def test_the_users_file_is_found_from_anywhere() -> None:
     tree = forward.configuration("127.0.0.1:3128", "anonymous", Path("users"), ())
     assert tree["forward"]["auth"] == {"basic": str(Path.cwd() / "users")}
+
+
+def test_either_may_cache() -> None:
+    config = load_mapping(forward.configuration("127.0.0.1:3128", "anonymous", None, (), True)).config
+    assert config.forward is not None and config.forward.cache
+    config = load_mapping(reverse.configuration(":8080", ("9001",), True)).config
+    assert config.reverse is not None and config.reverse.routes[0].cache
+
+
+def test_neither_caches_without_being_told() -> None:
+    assert "cache" not in forward.configuration("127.0.0.1:3128", "anonymous", None, ())["forward"]
+    assert "cache" not in reverse.configuration(":8080", ("9001",))["reverse"]["routes"][0]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reviver.cli import status
+from reviver.cli import output, status
 
 GROUP: dict[str, Any] = {
     "requests": 12,
@@ -83,15 +83,31 @@ def test_what_a_listener_speaks(keys: dict[str, bool], cell: str, capsys: pytest
     assert f"web reverse :80 {cell}3 12 10 2 0.25 3.50 700 B 3.0 MiB" in lines
 
 
+def test_a_cache_has_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not any(line.startswith("cache") for line in _lines(ANSWER, capsys))
+    memory = {"objects": 1, "bytes": 64 * 2**20, "limit": 256 * 2**20}
+    cache: dict[str, Any] = {"memory": memory, "disk": None, "hit_ratio": None}
+    line = "cache: 1 object in memory (64.0 MiB of 256.0 MiB), hit ratio -"
+    assert line in _lines({**ANSWER, "cache": cache}, capsys)
+    disk = {"objects": 20, "bytes": 2**30, "limit": 2**32, "state": "ok"}
+    line = (
+        "cache: 1 object in memory (64.0 MiB of 256.0 MiB), 20 objects on disk (1.0 GiB of 4.0 GiB), hit ratio 87.5 %"
+    )
+    assert line in _lines({**ANSWER, "cache": {**cache, "disk": disk, "hit_ratio": 0.875}}, capsys)
+
+
 def test_a_proxy_that_ends_is_said_to_drain(capsys: pytest.CaptureFixture[str]) -> None:
     assert _lines({**ANSWER, "draining": True}, capsys)[0] == "reviver 0.1.0 is draining r.yaml, process 42"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (61, "1 m 1 s"), (3600, "1 h"), (90061, "1 d 1 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (61, "1 m 1 s"), (3600, "1 h"), (-75, "-1 m 15 s"), (-0.5, "0 s"), (90061, "1 d 1 h")],
+)
 def test_durations_have_two_units(seconds: float, text: str) -> None:
-    assert status._duration(seconds) == text
+    assert output.duration(seconds) == text
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**50, "1024.0 TiB")])
 def test_sizes_have_a_fitting_unit(count: int, text: str) -> None:
-    assert status._size(count) == text
+    assert output.size(count) == text
