@@ -36,6 +36,20 @@ def test_a_plan_leaves_nothing_out() -> None:
     assert set(plan["listeners"][0]) == set(schema["$defs"]["Listener"]["properties"])
 
 
+@pytest.mark.parametrize("name", ["cache_both_directions", "cache_override"])
+def test_nor_of_the_cache(name: str) -> None:
+    schema = json.loads((CRATE / "plan.schema.json").read_text())
+    _, plan = Case.read(FOLDER / f"{name}.case").run()
+    assert plan is not None
+    policy = plan["reverse"]["routes"][0]["cache"]
+    tables = [("Cache", plan["cache"]), ("CachePolicy", policy), ("CacheKey", policy["key"])]
+    tables += [("CacheOverride", override) for override in policy["overrides"]]
+    if plan["cache"]["disk"] is not None:
+        tables.append(("CacheDisk", plan["cache"]["disk"]))
+    for kind, table in tables:
+        assert set(table) == set(schema["$defs"][kind]["properties"]), kind
+
+
 def test_the_pseudonym_is_stable_and_differs_by_machine_and_configuration() -> None:
     tree = {"listeners": {"web": {"bind": ":80", "role": "reverse"}}, "reverse": {"routes": [{"respond": {}}]}}
 

@@ -4,7 +4,7 @@ import os
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from reviver.config.models.base import Listed, OnOff, Said, Section, within
 from reviver.config.models.match import Match
@@ -120,6 +120,15 @@ class CacheKey(Section):
     )
 
 
+def _percent(value: object) -> object:
+    if isinstance(value, str) and value.endswith("%"):
+        value = value.removesuffix("%")
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
+
+
+Percent = Annotated[Count, Field(ge=0, le=100), BeforeValidator(_percent, json_schema_input_type=int | str)]
+
+
 class CacheOverride(Section):
     """Another freshness than responses state, where they are known to be wrong."""
 
@@ -129,7 +138,7 @@ class CacheOverride(Section):
     )
     min: Duration | None = Field(default=None, description="They are fresh at least this long.", examples=["1m"])
     max: Duration | None = Field(default=None, description="They are fresh at most this long.", examples=["1d"])
-    percent: Annotated[Annotated[Count, Field(ge=0, le=100)] | None, Said("10, at most 24h")] = Field(
+    percent: Annotated[Percent | None, Said("10, at most 24h")] = Field(
         default=None,
         description="Where nothing is stated: fresh for so many percent of the time since `Last-Modified` (RFC 9111, "
         "section 4.2.2).",
