@@ -92,24 +92,33 @@ fn write_name(name: &[u8], out: &mut Vec<u8>) {
 
 /// A string holds visible ASCII and spaces (RFC 9651, section 3.3.3): other bytes stand there as `%XX`.
 fn write_string(text: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.push(b'"');
+    let shown = &text[..text.len().min(MAX_KEY)];
+    // looks at all bytes without a branch: most keys are plain, and each hit tells one
+    if shown.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
+        out.extend_from_slice(shown);
+    } else {
+        write_escaped(shown, out);
+    }
+    out.push(b'"');
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
+}
+
+fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let end = out.len() + MAX_KEY;
-    let mut rest = text;
-    loop {
-        let plain = rest.iter().position(|byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\'));
-        let (run, special) = rest.split_at(plain.unwrap_or(rest.len()));
-        out.extend_from_slice(&run[..run.len().min(end - out.len())]);
-        let Some((&byte, behind)) = special.split_first() else { break };
+    for &byte in text {
         let escaped: &[u8] = match byte {
             b'"' | b'\\' => &[b'\\', byte],
+            b' '..=b'~' => &[byte],
             _ => &[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]],
         };
         if out.len() + escaped.len() > end {
             break;
         }
         out.extend_from_slice(escaped);
-        rest = behind;
     }
-    out.push(b'"');
 }

@@ -136,7 +136,9 @@ fn write_codings<'a>(values: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) 
         if index > 0 {
             out.push(b',');
         }
-        out.extend(coding.iter().map(u8::to_ascii_lowercase));
+        let start = out.len();
+        out.extend_from_slice(coding);
+        out[start..].make_ascii_lowercase();
     }
 }
 
@@ -146,9 +148,9 @@ fn without_case(one: &[u8], other: &[u8]) -> Ordering {
 
 /// The coding of a member, unless its weight is zero.
 fn acceptable(member: &[u8]) -> Option<&[u8]> {
-    let mut parts = member.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    let coding = parts.next()?;
-    let refused = parts.any(|parameter| match parameter {
+    let Some(semicolon) = memchr::memchr(b';', member) else { return Some(member.trim_ascii()) };
+    let (coding, parameters) = (member[..semicolon].trim_ascii(), &member[semicolon + 1..]);
+    let refused = parameters.split(|byte| *byte == b';').any(|parameter| match parameter.trim_ascii() {
         [b'q' | b'Q', b'=', b'0', rest @ ..] => {
             matches!(rest, [] | [b'.', ..]) && rest.iter().skip(1).all(|digit| *digit == b'0')
         }
