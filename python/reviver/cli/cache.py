@@ -27,7 +27,7 @@ def command() -> None:
     """
 
 
-@command.command("stats")
+@command.command("stats", short_help="How full it is, and how often it hits.")
 @running_proxy_options
 @json_option
 def stats(config: Path | None, socket: Path | None, as_json: bool) -> int:
@@ -53,7 +53,7 @@ def _selector(key: str, metavar: str, text: str) -> "Callable[..., Any]":
     return click.option(f"--{key}", key, multiple=True, metavar=metavar, help=text)
 
 
-@command.command("purge")
+@command.command("purge", short_help="Take responses out of it.")
 @_selector("url", "URL", "This URL, with all its variants. http where no scheme is written.")
 @_selector("prefix", "URL", "Every URL that begins so.")
 @_selector("host", "HOST", "Every URL of this host.")
@@ -126,7 +126,7 @@ def _select(key: str, value: str) -> dict[str, Any]:
         raise click.BadParameter(str(error), param_hint=option) from error
 
 
-@command.command("get")
+@command.command("get", short_help="What is stored for a URL, and why it would be served or not.")
 @click.argument("url", callback=url_argument)
 @header_option
 @click.option("--method", default="GET", show_default=True, metavar="METHOD", help="What would be asked.")
@@ -163,7 +163,7 @@ def get(
     return 0
 
 
-@command.command("warm")
+@command.command("warm", short_help="Fetch URLs through the proxy in advance.")
 @click.argument("file", type=click.File("r", encoding="utf-8", errors="surrogateescape"), required=False)
 @click.option("--url", "urls", multiple=True, metavar="URL", help="One more. May be repeated.")
 @click.option("--via", metavar="HOST:PORT", help="Where the proxy is; by default its listener's own address.")

@@ -98,6 +98,7 @@ def _verdict(answer: dict[str, Any], plan: "Plan") -> str:
         "answer": f"answered here with {answer['status']}{_location(answer['route'], plan)}",
         "upstream": f"sent to {pool}",
         "tunnel": f"a tunnel to {pool}",
+        "purge": "purges what is stored for its URL",
         "closed": "the connection is closed",
     }[answer["outcome"]]
     by = f", by route {answer['route']}" if answer["route"] else ""

@@ -93,6 +93,10 @@ def test_the_answer_is_told_phase_by_phase(engine: fake_engine.FakeModule, capsy
             "a tunnel to a.example:443 (r.yaml:6): tunnelled",
         ),
         (
+            {"outcome": "purge", "pool": None, "servers": ["api.example"], "reason": "purged"},
+            "purges what is stored for its URL, by route api (r.yaml:6): purged",
+        ),
+        (
             {"outcome": "closed", "route": None, "at": None, "reason": "bad_request"},
             "the connection is closed: bad_request",
         ),
@@ -104,6 +108,14 @@ def test_the_last_word_says_what_becomes_of_it(
     engine.explanation = {**UPSTREAM, "upstream_request": None, **change}
     assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == verdict
+
+
+def test_the_cache_has_its_step(engine: fake_engine.FakeModule, capsys: pytest.CaptureFixture[str]) -> None:
+    step = {"phase": "cache_lookup", "verdict": "continue", "reason": "forwarded", "at": "r.yaml:7", "detail": "key k"}
+    engine.explanation = {**UPSTREAM, "steps": [*UPSTREAM["steps"], step]}
+    assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "cache_lookup continue forwarded r.yaml:7 key k" in lines
 
 
 def test_programs_get_the_engines_answer(engine: fake_engine.FakeModule, capsys: pytest.CaptureFixture[str]) -> None:
