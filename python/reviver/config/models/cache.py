@@ -140,8 +140,8 @@ class CacheOverride(Section):
     max: Duration | None = Field(default=None, description="They are fresh at most this long.", examples=["1d"])
     percent: Annotated[Percent | None, Said("10, at most 24h")] = Field(
         default=None,
-        description="Where nothing is stated: fresh for so many percent of the time since `Last-Modified` (RFC 9111, "
-        "section 4.2.2).",
+        description="Where nothing is stated: fresh for so many percent, 0 to 100, of the time since `Last-Modified` "
+        "(RFC 9111, section 4.2.2).",
         examples=[20],
     )
     ignore: tuple[
