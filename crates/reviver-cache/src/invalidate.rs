@@ -8,30 +8,27 @@ use crate::{KeyRule, invalidated_groups};
 /// Targets of which all that is stored is invalid, each as the start of a key: `scheme://host[:port]/path[?query]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invalidation {
+    /// The request's own is the first.
     pub targets: Vec<Vec<u8>>,
     /// Groups of the same origin (RFC 9875, section 3).
     pub groups: Vec<String>,
 }
 
-/// None where nothing is: a safe method, a tunnel, or an error that names no groups.
+/// None where nothing is: a safe method, a tunnel, or an error.
 pub fn invalidation(scheme: &[u8], request: &RequestHead, response: &ResponseHead) -> Option<Invalidation> {
-    if is_safe(request) || request.method == Method::Connect {
+    if is_safe(request) || request.method == Method::Connect || !(200..400).contains(&response.status) {
         return None;
     }
-    // section 3 asks for an unsafe method alone: what failed may have changed something all the same
-    let mut all = Invalidation { targets: Vec::new(), groups: invalidated_groups(response) };
-    if (200..400).contains(&response.status) {
-        let mut own = Vec::new();
-        write_key(&KeyRule::default(), scheme, request, &mut own);
-        all.targets.push(own);
-        let places = response.values(FieldKind::Location).chain(response.values_of(b"content-location"));
-        for target in places.filter_map(|place| same_origin(scheme, request, place)) {
-            if !all.targets.contains(&target) {
-                all.targets.push(target);
-            }
+    let mut own = Vec::new();
+    write_key(&KeyRule::default(), scheme, request, &mut own);
+    let mut targets = vec![own];
+    let places = response.values(FieldKind::Location).chain(response.values_of(b"content-location"));
+    for target in places.filter_map(|place| same_origin(scheme, request, place)) {
+        if !targets.contains(&target) {
+            targets.push(target);
         }
     }
-    (!all.targets.is_empty() || !all.groups.is_empty()).then_some(all)
+    Some(Invalidation { targets, groups: invalidated_groups(response) })
 }
 
 /// The methods that IANA has registered as safe. All others count as unsafe, unknown ones too.

@@ -111,8 +111,8 @@ fn the_scheme_s_own_port_may_be_left_out() {
 }
 
 #[test]
-fn rfc9875_3_groups_are_named_by_any_response_to_an_unsafe_request() {
+fn rfc9875_3_groups_that_a_response_names_are_invalid() {
     let field = ["Cache-Group-Invalidation: \"g\", \"h\""];
     assert_eq!(made_invalid(200, &field), ["http://t:8080/a/b?c", "g", "h"]);
-    assert_eq!(made_invalid(500, &field), ["g", "h"]);
+    assert!(made_invalid(500, &field).is_empty());
 }
