@@ -14,6 +14,8 @@ from datetime import date
 from pathlib import Path
 
 from benches.bench import Bench, Outcome, Scenario, Settings, cores, run
+from benches.caches import CACHES
+from benches.caching import CACHE_SCENARIOS
 from benches.chart import draw
 from benches.machine import describe
 from benches.peers import PEERS, Origin, Peer
@@ -113,7 +115,7 @@ def measure(options: argparse.Namespace) -> int:
         # peers that give up root must get in
         folder.chmod(0o755)
         bench = Bench(
-            settings(options), toolbox, peers, folder, proxy_core, load_core, Origin(*range(base, base + 4)), say
+            settings(options), toolbox, peers, folder, proxy_core, load_core, Origin(*range(base, base + 5)), say
         )
         with bench.serving():
             for scenario in chosen(options):
@@ -122,6 +124,12 @@ def measure(options: argparse.Namespace) -> int:
                     outcomes[scenario.name] = outcome
                     print(f"\n{scenario.title}\n{scenario_table(outcome)}\n", flush=True)
     facts = [PeerFacts(peer.name, peer.version(), peer.settings) for peer in peers.values()]
+    if not any(scenario.name in outcomes for scenario in CACHE_SCENARIOS):
+        facts += [
+            PeerFacts(f"{kind.name}, cache" if not kind.plain else kind.name, peers[kind.peer].version(), kind.settings)
+            for kind in CACHES
+            if kind.peer in peers
+        ]
     command = shlex.join(["python", "-m", "benches", *sys.argv[1:]])
     report = Report(date.today(), command, machine, bench.settings, facts, toolbox.missing, outcomes)
     whole = not (options.quick or options.scenario or options.peer or toolbox.missing)

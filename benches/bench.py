@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import socket
 import ssl
 import statistics
@@ -80,8 +81,8 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
 
     def values(self, subject: str, key: str) -> list[float]:
-        """One metric of one subject, one value for each round."""
-        return [row[key] for row in self.rows.get(subject, [])]
+        """One metric of one subject, one value for each round; none where it does not apply."""
+        return [row[key] for row in self.rows.get(subject, []) if key in row]
 
     def median(self, subject: str, key: str | None = None) -> float | None:
         """The median over the rounds; the main metric unless told; None where there is no measurement."""
@@ -109,10 +110,18 @@ class Bench:
     @contextlib.contextmanager
     def running(self, name: str) -> Iterator[tuple[Managed, Launch]]:
         """A freshly started peer on the proxy's core."""
-        folder = self.folder / f"{self.port(name)}"
-        folder.mkdir(exist_ok=True)
-        launch = self.peers[name].prepare(folder, self.port(name), self.origin)
-        log = self.folder / f"{self.port(name)}.log"
+        with self.started(self.peers[name].prepare, self.port(name)) as started:
+            yield started
+
+    @contextlib.contextmanager
+    def started(self, prepare: Callable[[Path, int, Origin], Launch], port: int) -> Iterator[tuple[Managed, Launch]]:
+        """What `prepare` makes of an empty folder and a first port, on the proxy's core."""
+        folder = self.folder / f"{port}"
+        # what an earlier one has left there is not to be found
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        launch = prepare(folder, port, self.origin)
+        log = self.folder / f"{port}.log"
         with Managed(
             launch.argv,
             core=self.proxy_core,
@@ -121,9 +130,9 @@ class Bench:
             environment=launch.environment,
             folder=folder,
         ) as process:
-            for mode, port in launch.ports.items():
+            for mode, where in launch.ports.items():
                 if mode is not Mode.TUNNEL:
-                    self._wait_until_served(port, mode)
+                    self._wait_until_served(where, mode)
             yield process, launch
 
     def _wait_until_served(self, port: int, mode: Mode) -> None:
@@ -148,9 +157,11 @@ class Bench:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """The origins on the load's core: loadgen's for HTTP/1.1, nghttpd, which knows nothing else, for HTTP/2."""
+        """The origins on the load's core: loadgen's two for HTTP/1.1, nghttpd, which knows nothing else, for HTTP/2."""
         ports = (self.origin.http, self.origin.bulk, self.origin.echo)
-        argv = [str(self.toolbox.programs["loadgen"]), "origin", *(f"127.0.0.1:{port}" for port in ports)]
+        loadgen = str(self.toolbox.programs["loadgen"])
+        argv = [loadgen, "origin", *(f"127.0.0.1:{port}" for port in ports)]
+        cacheable = [loadgen, "cacheable", f"127.0.0.1:{self.origin.cacheable}"]
         files = self.folder / "files"
         files.mkdir()
         (files / "1024").write_bytes(b"x" * 1024)
@@ -159,13 +170,29 @@ class Bench:
         with (
             Managed(argv, core=self.load_core, log=self.folder / "origin.log", ports=ports),
             Managed(h2, core=self.load_core, log=self.folder / "origin-h2.log", ports=[self.origin.h2]),
+            Managed(
+                cacheable, core=self.load_core, log=self.folder / "origin-cacheable.log", ports=[self.origin.cacheable]
+            ),
         ):
             yield
 
-    def put(self, load: Load, port: int, seconds: float, halfway: Callable[[], None] | None = None) -> Result:
+    def fetches(self) -> int:
+        """How many requests have reached the origin of the caches so far."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.origin.cacheable, timeout=10)) as client:
+            client.request("GET", "/count")
+            return int(client.getresponse().read())
+
+    def put(
+        self,
+        load: Load,
+        port: int,
+        seconds: float,
+        halfway: Callable[[], None] | None = None,
+        after: float | None = None,
+    ) -> Result:
         """Puts a load on the proxy at that port; as `drive`."""
         argv = load.command(self.toolbox, port, self.origin, seconds)
-        return self.drive(argv, seconds, halfway, lambda output: load.read(self.toolbox, output))
+        return self.drive(argv, seconds, halfway, lambda output: load.read(self.toolbox, output), after)
 
     def drive(
         self,
@@ -173,8 +200,10 @@ class Bench:
         seconds: float,
         halfway: Callable[[], None] | None = None,
         read: Callable[[str], Result] = parse,
+        after: float | None = None,
     ) -> Result:
-        """Runs a load of at most so many seconds on the load's core; calls `halfway` in the middle of it.
+        """Runs a load of at most so many seconds on the load's core; calls `halfway` in the middle of it, or after as
+        many seconds as are told where the load may end much earlier.
 
         Raises MeasureError when it fails, hangs, or no request succeeds.
         """
@@ -187,7 +216,8 @@ class Bench:
         ) as process:
             try:
                 if halfway is not None:
-                    time.sleep(seconds / 2)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(seconds / 2 if after is None else after)
                     halfway()
                 output, _ = process.communicate(timeout=seconds + GRACE_SECONDS)
             except subprocess.TimeoutExpired as error:
@@ -225,7 +255,9 @@ def run(bench: Bench, scenario: Scenario) -> Outcome:
                     continue
                 outcome.rows.setdefault(subject, []).append(row)
                 figures = ", ".join(
-                    f"{metric.heading} {row[metric.key]:.{metric.decimals}f}" for metric in scenario.metrics
+                    f"{metric.heading} {row[metric.key]:.{metric.decimals}f}"
+                    for metric in scenario.metrics
+                    if metric.key in row
                 )
                 bench.say(f"{scenario.name} {number}/{rounds} {subject}: {figures}")
     return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,3 +105,35 @@ class Tunnels(Load):
         options = ["--connections", str(self.connections), "--seconds", f"{seconds:g}"]
         words = [self.kind, f"127.0.0.1:{port}", f"127.0.0.1:{behind}"]
         return [str(toolbox.programs["loadgen"]), *words, *options]
+
+
+@dataclass(frozen=True)
+class Replay(Load):
+    """GET of the targets in a file, one a line, in their order and then again; `requests` of them, or for the time."""
+
+    path: Path
+    connections: int
+    requests: int | None = None
+    mode: Mode = Mode.REVERSE
+
+    def command(self, toolbox: Toolbox, port: int, origin: Origin, seconds: float) -> list[str]:
+        """loadgen's command of the same name."""
+        options = ["--connections", str(self.connections), "--seconds", f"{seconds:g}"]
+        options += ["--requests", str(self.requests)] if self.requests else []
+        words = ["replay", f"127.0.0.1:{port}", self.mode.host, str(self.path)]
+        return [str(toolbox.programs["loadgen"]), *words, *options]
+
+
+@dataclass(frozen=True)
+class Unique(Load):
+    """GET of targets that have not been there before."""
+
+    size: int
+    connections: int
+    mode: Mode = Mode.REVERSE
+
+    def command(self, toolbox: Toolbox, port: int, origin: Origin, seconds: float) -> list[str]:
+        """loadgen's command of the same name; no two loads of one run have a target in common."""
+        options = ["--connections", str(self.connections), "--seconds", f"{seconds:g}"]
+        words = [f"127.0.0.1:{port}", self.mode.host, f"/u{time.monotonic_ns()}-", f"/{self.size}"]
+        return [str(toolbox.programs["loadgen"]), "unique", *words, *options]

@@ -80,15 +80,21 @@ class Report:
 
 
 def promise(verdict: Verdict) -> str:
-    """A target in words: `0.85 x HAProxy`, `the best of HAProxy and nginx (nginx)`, `the best peer (nginx)`."""
-    match verdict.target.peers:
+    """A target in words: `0.85 x HAProxy`, `the best of HAProxy and nginx (nginx)`, `the best peer (nginx)`, `300`."""
+    target = verdict.target
+    if target.share == 0:
+        return f"{target.plus:g}"
+    match target.peers:
         case ():
             who = f"the best peer ({verdict.peer})"
         case (peer,):
             who = peer
         case (*others, last):
             who = f"the best of {', '.join(others)} and {last} ({verdict.peer})"
-    return who if verdict.target.share == 1 else f"{verdict.target.share:g} x {who}"
+    text = who if target.share == 1 else f"{target.share:g} x {who}"
+    if target.plus:
+        text += f" {'+' if target.plus > 0 else '-'} {abs(target.plus):g}"
+    return f"at least {text}" if target.at_least else text
 
 
 def scenario_table(outcome: Outcome) -> str:
@@ -142,8 +148,8 @@ the load cannot fill the core."""
 METHOD = """## Method
 
 - The proxy, with all its processes and threads, is pinned to one core; origin and load share another. One worker or
-  thread for each proxy, upstream connections kept, no cache, no access log for the peers. Reviver logs every request to
-  a file, as it would in use.
+  thread for each proxy, upstream connections kept, no cache but where it is measured, no access log for the peers.
+  Reviver logs every request to a file, as it would in use.
 - All proxies of a scenario run at the same time and are measured in turn, round after round, so that what disturbs the
   machine disturbs all. Tables show the median of the rounds, and the range for the figure that counts.
 - CPU time is the scheduler's own account of run time (`schedstat`), user and system, of all processes and threads of
@@ -156,6 +162,9 @@ METHOD = """## Method
 - Over TLS, kept connections are h2load's, and handshakes `loadgen`'s, which checks of each that it was of the kind that
   is counted. All proxies show the same certificate. The load offers one version, one suite and one group, since proxies
   differ in whose order they follow. Tickets and other settings of TLS are the proxies' defaults.
+- The origin of the scenarios of the cache says `max-age=86400` and counts who asks. Before the clock runs, everything
+  is asked for until all of it comes from the cache, and a request that reaches the origin while hits are measured
+  fails the measurement. Settings of the caches are in the table of settings; rooms are the scenarios'.
 - Two builds of nginx are shown: the one on PyPI is built for size, Debian's for speed.
 - The *bare relay* copies bytes between two sockets and knows no HTTP. With small answers it is the floor that a proxy
   can come near to; large ones cost less than that where a proxy moves them inside the kernel (`splice`)."""

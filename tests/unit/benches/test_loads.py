@@ -7,7 +7,7 @@ from benches.loads import MeasureError, Requests, Tunnels, parse
 from benches.peers import Mode, Origin
 from benches.toolbox import Toolbox, which
 
-ORIGIN = Origin(http=18100, bulk=18101, echo=18102, h2=18103)
+ORIGIN = Origin(http=18100, bulk=18101, echo=18102, h2=18103, cacheable=18104)
 
 WRK = """Running 1s test @ http://127.0.0.1:18120/
   1 threads and 64 connections
@@ -75,7 +75,7 @@ def test_wrk_itself_sends_absolute_form_and_tells_its_result_by_our_script(toolb
 
     toolbox.programs["wrk"] = which("wrk") or Path()
     with Answering(1024) as server:
-        origin = Origin(http=server.port, bulk=0, echo=0, h2=0)
+        origin = Origin(http=server.port, bulk=0, echo=0, h2=0, cacheable=0)
         command = Requests(Mode.FORWARD, 1024, 2).command(toolbox, server.port, origin, 1)
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     result = parse(done.stdout)

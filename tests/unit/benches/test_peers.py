@@ -7,7 +7,7 @@ from benches.peers import PEERS, Mode, Origin, Peer
 from benches.toolbox import Toolbox
 from reviver.config import load_file
 
-ORIGIN = Origin(http=18100, bulk=18101, echo=18102, h2=18103)
+ORIGIN = Origin(http=18100, bulk=18101, echo=18102, h2=18103, cacheable=18104)
 
 
 @pytest.fixture

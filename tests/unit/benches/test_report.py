@@ -8,8 +8,8 @@ from benches.chart import draw
 from benches.loads import Requests
 from benches.machine import Machine
 from benches.peers import Mode
+from benches.rate import Rate
 from benches.report import PeerFacts, Report, scenario_table
-from benches.scenarios import Rate
 from benches.targets import judge
 
 QUIET = Machine("Testor 9000", 2, 24, "Linux 6.1", "Debian 12", 0.1)

@@ -11,7 +11,7 @@ from benches.toolbox import Toolbox, which
 from tests.support import tls
 from tests.unit.benches.answering import Answering
 
-ORIGIN = Origin(http=18100, bulk=18101, echo=18102, h2=18103)
+ORIGIN = Origin(http=18100, bulk=18101, echo=18102, h2=18103, cacheable=18104)
 
 H2LOAD = """starting benchmark...
 progress: 100% of clients started
