@@ -44,11 +44,14 @@ def test_reviver_reads_its_configuration_with_and_without_a_disk(toolbox: Toolbo
     for room, disk in ((Room(64 * MIB), False), (Room(64 * MIB, 128 * MIB), True)):
         cache("Reviver", toolbox).prepare(tmp_path, 18118, ORIGIN, room)
         config = load_file(tmp_path / "reviver.json").config
-        assert config.cache is not None
+        assert config.reverse is not None
+        assert config.reverse.routes[0].cache
         assert config.cache.memory == 64 * MIB
         assert (config.cache.disk is not None) == disk
     cache("Reviver, no cache", toolbox).prepare(tmp_path, 18118, ORIGIN, Room(64 * MIB))
-    assert load_file(tmp_path / "reviver.json").config.cache is None
+    config = load_file(tmp_path / "reviver.json").config
+    assert config.reverse is not None
+    assert not config.reverse.routes[0].cache
 
 
 def test_a_bound_of_objects_is_nginxs_zone_of_keys(toolbox: Toolbox, tmp_path: Path) -> None:
