@@ -55,6 +55,8 @@ pub struct Connection {
     pub answering: bool,
     /// It is a connection of its own, and no stream of one.
     counted: bool,
+    /// The request is the cache's own: what is stored is validated, and nobody gets the response.
+    pub refreshes: bool,
     /// None: not encrypted.
     pub tls: Option<Rc<ClientTls>>,
     /// Since when it has been waiting for a request.
@@ -102,6 +104,7 @@ impl Connection {
             answering: false,
             interim_ok: false,
             counted: true,
+            refreshes: false,
             tls: None,
             idle_since: None,
         }
@@ -109,11 +112,22 @@ impl Connection {
 
     /// The same client for one stream of its connection.
     pub fn for_stream(&self) -> Self {
+        self.again(Stream::Taken)
+    }
+
+    /// On behalf of the same client, for a request of the cache's own.
+    pub fn for_cache(&self) -> Self {
+        let mut own = self.again(Stream::Nobody);
+        own.refreshes = true;
+        own
+    }
+
+    fn again(&self, stream: Stream) -> Self {
         self.core.live.set(self.core.live.get() + 1);
         Self {
             core: Rc::clone(&self.core),
             listener: Rc::clone(&self.listener),
-            stream: Stream::Taken,
+            stream,
             peer_ip: self.peer_ip,
             peer_port: self.peer_port,
             timer: self.core.timers.timer(),
@@ -122,6 +136,7 @@ impl Connection {
             answering: false,
             interim_ok: false,
             counted: false,
+            refreshes: false,
             tls: self.tls.clone(),
             idle_since: None,
         }

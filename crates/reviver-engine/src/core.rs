@@ -13,6 +13,7 @@ use reviver_plan::Snapshot;
 
 use crate::auth::Authenticator;
 use crate::buffers::Pool;
+use crate::cache::Cache;
 use crate::engine::Host;
 use crate::listener::Listeners;
 use crate::log::CoreLog;
@@ -36,12 +37,14 @@ pub struct Shared {
 pub struct Prepared {
     pub snapshot: Arc<Snapshot>,
     pub tls: Arc<Contexts>,
+    pub cache: Option<Arc<Cache>>,
 }
 
 /// A plan in force on one core.
 pub struct CoreSnapshot {
     pub snapshot: Arc<Snapshot>,
     pub tls: Arc<Contexts>,
+    pub cache: Option<Arc<Cache>>,
     /// Kept connections by pool and server.
     pub servers: Vec<Vec<ServerSlot>>,
     pub resolver: Rc<Resolver>,
@@ -189,7 +192,7 @@ impl Core {
 
 impl CoreSnapshot {
     fn new(prepared: Prepared, upstreams: &Upstreams, resolver: Rc<Resolver>, metrics: &CoreMetrics) -> Self {
-        let Prepared { snapshot, tls } = prepared;
+        let Prepared { snapshot, tls, cache } = prepared;
         let servers = snapshot.plan.reverse.iter().flat_map(|r| &r.pools).map(|pool| {
             let slot = |server: &reviver_plan::Server| ServerSlot {
                 address: server.address.parse().ok(),
@@ -205,7 +208,7 @@ impl CoreSnapshot {
             .filter(|l| l.role == reviver_plan::Role::Forward)
             .flat_map(|l| l.bind.iter().map(SocketAddr::port))
             .collect();
-        Self { metrics: metrics.map(&snapshot.plan), snapshot, tls, servers, resolver, own_ports }
+        Self { metrics: metrics.map(&snapshot.plan), snapshot, tls, cache, servers, resolver, own_ports }
     }
 }
 

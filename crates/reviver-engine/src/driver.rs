@@ -12,6 +12,7 @@ use reviver_plan::BasicAuth;
 
 use crate::answer;
 use crate::auth::Known;
+use crate::cached;
 use crate::connect::connect;
 use crate::connection::Connection;
 use crate::core::CoreSnapshot;
@@ -62,18 +63,19 @@ impl Then {
 
 /// What the driver keeps beside the flow.
 #[derive(Default)]
-struct Carried<'s> {
-    upstream: Option<Upstream>,
-    exchange: Option<Exchange<'s>>,
+pub struct Carried<'s> {
+    pub upstream: Option<Upstream>,
+    pub exchange: Option<Exchange<'s>>,
     user: Option<String>,
     detail: &'static str,
     /// Bytes that went to the client outside of pumps.
-    written: u64,
-    /// Body bytes of an answer of the proxy's own.
-    own_body: u64,
+    pub written: u64,
+    /// Body bytes of an answer of the proxy's own, or of a stored response.
+    pub own_body: u64,
     /// There is a response head to log.
-    response: bool,
-    then: Option<Then>,
+    pub response: bool,
+    pub cache: cached::Carried,
+    pub then: Option<Then>,
 }
 
 /// The slug that a malformed message is named by; its own, finer slug is the detail.
@@ -135,7 +137,8 @@ pub async fn run(
     work.ended = None;
     work.interim = 0;
     let mut carried = Carried { user, ..Carried::default() };
-    let counted = core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener);
+    // Requests of the cache's own are nobody's flows.
+    let counted = (!connection.refreshes).then(|| core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener));
     work.replay.clear();
     work.replay_taken = false;
     work.interim_bytes = 0;
@@ -187,6 +190,9 @@ pub async fn run(
             Command::Exchange | Command::Interim => {
                 let interim = matches!(command, Command::Interim);
                 let sent_at = now;
+                if !interim {
+                    carried.cache.requested = Some(now);
+                }
                 let Some(upstream) = carried.upstream.as_mut() else {
                     command = flow.step(Event::Failed { slug: Slug::InternalError, sent: Sent::Body }, Instant::now());
                     continue;
@@ -236,12 +242,30 @@ pub async fn run(
                     }
                 }
             }
+            Command::Lookup => cached::look_up(connection, work, &mut flow, snapshot, &mut carried).await,
+            Command::Purge => cached::purge(connection, work, &mut flow, snapshot).await,
+            Command::Serve(why) => {
+                let keep = keeps_alive(connection, snapshot, listener);
+                cached::serve(connection, work, &mut flow, snapshot, &mut carried, why, keep).await
+            }
+            Command::Freshen => cached::freshen(connection, work, &mut flow, snapshot, &mut carried, now),
             Command::Relay => {
+                let keeps = keeps_alive(connection, snapshot, listener);
+                let mut relayed = None;
+                if let Some(cache) = &snapshot.cache {
+                    relayed =
+                        cached::relay(connection, work, &mut flow, snapshot, cache, &mut carried, now, keeps).await;
+                }
+                if let Some(next) = relayed {
+                    now = Instant::now();
+                    command = next;
+                    continue;
+                }
                 let (Some(upstream), Some(exchange)) = (carried.upstream.take(), carried.exchange.as_mut()) else {
                     command = flow.step(Event::Relayed(Relayed::ClientAborted), Instant::now());
                     continue;
                 };
-                let keep = keeps_alive(connection, snapshot, listener) && exchange.upload_over();
+                let keep = keeps && exchange.upload_over();
                 let plan = BodyPlan::new(&work.request, &work.response, keep);
                 let (outcome, at) = exchange.relay(connection, work, upstream, &flow, plan, now).await;
                 now = at;
@@ -286,6 +310,10 @@ pub async fn run(
     flow.record.bytes_in += work.request.size() as u64;
     flow.record.bytes_out += carried.written + work.interim;
     flow.record.response_body += carried.own_body;
+    if connection.refreshes {
+        // It is no client's request.
+        return Then::Close;
+    }
     let response = carried.response.then_some(&work.response);
     let entry = entry(snapshot, &flow, carried.detail, response, carried.user.as_deref(), protocol);
     record(connection, snapshot, Entry { head: Some(&work.request), ..entry }).await;

@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::auth::PasswordCheck;
+use crate::cache::{Cache, CacheError};
 use crate::core::{Core, Prepared, Shared};
 use crate::listener::{self, Bound, Listeners};
 use crate::log::{CoreLog, LogHub, SinkStatus};
@@ -34,6 +35,8 @@ pub enum EngineError {
     Bind { listener: String, address: SocketAddr, source: io::Error },
     #[error("{0}")]
     Log(#[from] crate::log::LogError),
+    #[error("{0}")]
+    Cache(#[from] CacheError),
     #[error("cannot start a worker: {0}")]
     Worker(io::Error),
     #[error("the engine is stopping")]
@@ -216,6 +219,9 @@ impl Engine {
         let wanted = addresses(plan);
         let close: Vec<SocketAddr> = current.into_iter().filter(|a| !wanted.contains(a)).collect();
         state.epoch += 1;
+        if let (Some(cache), Some(wanted)) = (&prepared.cache, &plan.cache) {
+            cache.adopt(wanted);
+        }
         let old = std::mem::replace(&mut state.prepared, prepared.clone());
         let old_epoch = state.epoch - 1;
         state.earlier.push((old_epoch, Arc::downgrade(&old.snapshot)));
@@ -281,6 +287,29 @@ impl Engine {
         }
     }
 
+    fn cache(&self) -> Result<(Arc<Cache>, Arc<Snapshot>), EngineError> {
+        let state = self.state();
+        let cache = state.prepared.cache.clone().ok_or(CacheError::None)?;
+        Ok((cache, Arc::clone(&state.prepared.snapshot)))
+    }
+
+    /// Removes stored responses, as the JSON of the request says. Blocks.
+    pub fn cache_purge(&self, request: &str) -> Result<serde_json::Value, EngineError> {
+        Ok(self.cache()?.0.purge_by(request)?)
+    }
+
+    /// What the cache holds and did.
+    pub fn cache_stats(&self) -> Result<serde_json::Value, EngineError> {
+        let (cache, snapshot) = self.cache()?;
+        Ok(cache.stats(&self.metrics.summary(), snapshot.caching.forward.is_some()))
+    }
+
+    /// What is stored for the request that the JSON describes.
+    pub fn cache_get(&self, request: &str) -> Result<serde_json::Value, EngineError> {
+        let (cache, snapshot) = self.cache()?;
+        Ok(cache.look(&snapshot, request)?)
+    }
+
     pub fn reopen_logs(&self) -> Result<(), EngineError> {
         Ok(self.log.reopen()?)
     }
@@ -290,6 +319,7 @@ impl Engine {
         let mut state = self.state();
         let mut warnings = std::mem::take(&mut state.warnings);
         warnings.extend(self.log.take_warnings());
+        warnings.extend(state.prepared.cache.iter().flat_map(|cache| cache.take_warnings()));
         let panics = self.shared.panics.load(Ordering::Relaxed);
         if panics > state.panics_told {
             warnings.push(format!("{} requests ended in an internal error", panics - state.panics_told));
@@ -337,15 +367,20 @@ impl Engine {
             let _ = thread.join();
         }
         self.log.shutdown(LOG_PATIENCE);
+        if let Some(cache) = &self.state().prepared.cache {
+            cache.close();
+        }
     }
 }
 
 fn build(plan: &str, running: Option<&Prepared>) -> Result<Prepared, EngineError> {
     let plan = reviver_plan::parse(plan).map_err(|e| EngineError::Plan(e.to_string()))?;
     let snapshot = Snapshot::build(plan).map_err(|e| EngineError::Plan(e.to_string()))?;
+    let cache = Cache::prepare(&snapshot.plan, running.and_then(|p| p.cache.as_ref()));
+    let cache = cache.map_err(EngineError::Plan)?;
     let old = running.map(|p| (&p.snapshot.plan, &*p.tls));
     let tls = Contexts::build(&snapshot.plan, old).map_err(|e| EngineError::Plan(e.to_string()))?;
-    Ok(Prepared { snapshot: Arc::new(snapshot), tls: Arc::new(tls) })
+    Ok(Prepared { snapshot: Arc::new(snapshot), tls: Arc::new(tls), cache })
 }
 
 fn addresses(plan: &Plan) -> Vec<SocketAddr> {

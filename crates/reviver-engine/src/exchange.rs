@@ -92,7 +92,7 @@ impl<'s> Exchange<'s> {
                 .map_err(|failure| Trouble::upstream(Slug::ConnectionTerminated, failure.sent(Sent::Nothing)))?;
             upstream.stream = Stream::Http2(Box::new(stream));
         } else {
-            write_request_line(&mut out, head.method_text(), &target);
+            write_request_line(&mut out, flow.upstream_method(head).1, &target);
             flow.write_request_fields(head, head.framing, &mut H1Sink(&mut out));
             if head.extended_connect && flow.offers_websocket(head) {
                 let key = websocket_key();
@@ -146,7 +146,7 @@ impl<'s> Exchange<'s> {
             upload_over: head_sent && upstream.websocket,
             upload_broken: false,
             replayable,
-            method: head.method,
+            method: flow.upstream_method(head).0,
             expects: head.expect_continue,
             head_sent,
             heads: 0,
@@ -159,6 +159,11 @@ impl<'s> Exchange<'s> {
 
     pub fn upload_over(&self) -> bool {
         self.upload_over && !self.upload_broken
+    }
+
+    /// How long the upstream may bring none of a body.
+    pub fn idle(&self) -> Duration {
+        self.idle
     }
 
     /// The whole request body has been read from the client.

@@ -4,6 +4,8 @@
 mod answer;
 mod auth;
 mod buffers;
+mod cache;
+mod cached;
 mod connect;
 mod connection;
 mod core;

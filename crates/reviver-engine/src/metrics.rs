@@ -13,6 +13,8 @@ use reviver_flow::{Fault, Record, SLUGS, Slug, Via};
 use reviver_plan::Plan;
 use serde::Serialize;
 
+use crate::cache::{CacheCounters, CacheSummary};
+
 /// Buckets within 6 % of a value, up to 67 seconds in microseconds: 2.9 KiB. What takes longer is counted
 /// in the last bucket; the maximum is kept besides.
 const GROUPING_POWER: u8 = 4;
@@ -181,6 +183,7 @@ struct Group {
     connections_new: AtomicU64,
     connections_reused: AtomicU64,
     open: [AtomicU64; 2],
+    cache: CacheCounters,
     /// Microseconds.
     latency: AtomicHistogram,
     latency_sum: AtomicU64,
@@ -206,6 +209,7 @@ impl Default for Group {
             connections_new: AtomicU64::default(),
             connections_reused: AtomicU64::default(),
             open: Default::default(),
+            cache: CacheCounters::default(),
             latency: AtomicHistogram::with_config(&CONFIG),
             latency_sum: AtomicU64::default(),
             latency_max: AtomicU64::default(),
@@ -229,6 +233,9 @@ impl Group {
             Via::None => {}
             Via::New => add(&self.connections_new, 1),
             Via::Reused => add(&self.connections_reused, 1),
+        }
+        if let Some(cached) = &record.cache {
+            self.cache.observe(cached);
         }
         if let Some(taken) = taken {
             // the bound makes sure that there is a bucket
@@ -272,6 +279,9 @@ pub struct GroupSummary {
     pub connections_new: u64,
     pub connections_reused: u64,
     pub open: Open,
+    /// What the cache did; shown by its own statistics.
+    #[serde(skip)]
+    pub cache: CacheSummary,
     /// Whole flows, tunnels left out; for a server, from the request sent to the first byte of its answer.
     pub latency_ms: Latency,
 }
@@ -339,6 +349,7 @@ impl Sum {
                 *sum.failures.entry(slug.name()).or_default() += count;
             }
         }
+        sum.cache.add(&group.cache);
         // the same configuration everywhere, and counts far from overflowing
         let _ = self.latency.checked_add_assign(&group.latency.load());
     }
@@ -408,6 +419,7 @@ mod tests {
             bytes_out: 100,
             request_body: 0,
             response_body: 0,
+            cache: None,
             times: Times { first_byte: Some(500), total, ..Times::default() },
         }
     }

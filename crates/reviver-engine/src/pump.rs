@@ -361,6 +361,11 @@ impl<'s> Pump<'s> {
         Ok(())
     }
 
+    /// The source has ended, for a body that is taken by [`Self::take`].
+    pub fn end_of_source(&mut self) -> Result<(), PumpError> {
+        self.source_ended(false)
+    }
+
     fn splices(&mut self, from: &Stream, to: &Stream, pipes: &Pool<Pipe>) -> bool {
         let worth = match self.source {
             Source::Length(left) => left >= SPLICE_FROM || self.pipe.is_some(),

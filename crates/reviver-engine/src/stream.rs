@@ -25,6 +25,8 @@ pub enum Stream {
     Http2(Box<Http2Stream>),
     /// Another owner has it.
     Taken,
+    /// There is no client: the request is the proxy's own. Nothing ever comes, and what is written is gone.
+    Nobody,
 }
 
 impl Stream {
@@ -36,6 +38,7 @@ impl Stream {
             Self::Tls(stream) => ready!(Pin::new(stream).poll_read(cx, &mut space))?,
             Self::Http2(stream) => ready!(stream.poll_read(cx, &mut space))?,
             Self::Taken => return Poll::Ready(Ok(0)),
+            Self::Nobody => return Poll::Pending,
         }
         let count = space.filled().len();
         buf.filled(count);
@@ -49,6 +52,24 @@ impl Stream {
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Http2(stream) => stream.poll_write(cx, bytes, last),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Self::Nobody => Poll::Ready(Ok(bytes.len())),
+        }
+    }
+
+    /// Writes of two runs of bytes as much as goes at once; at least one must not be empty.
+    pub fn poll_write_both(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+        last: bool,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) if !first.is_empty() && !second.is_empty() => {
+                Pin::new(stream).poll_write_vectored(cx, &[io::IoSlice::new(first), io::IoSlice::new(second)])
+            }
+            _ if first.is_empty() => self.poll_write(cx, second, last),
+            _ => self.poll_write(cx, first, last && second.is_empty()),
         }
     }
 
@@ -74,7 +95,7 @@ impl Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Http2(stream) => Poll::Ready(stream.finish(None)),
-            Self::Taken => Poll::Ready(Ok(())),
+            Self::Taken | Self::Nobody => Poll::Ready(Ok(())),
         }
     }
 
@@ -82,7 +103,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Some(stream),
             Self::Tls(stream) => Some(stream.get_ref().0),
-            Self::Http2(_) | Self::Taken => None,
+            Self::Http2(_) | Self::Taken | Self::Nobody => None,
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Work {
     pub scratch: Vec<u8>,
     /// The request target as the upstream gets it.
     pub target: Vec<u8>,
+    /// The key space of the request, a line break, and its cache key.
+    pub key: Vec<u8>,
     /// When the client ended its writing side, until it was found out whether it still listens.
     pub ended: Option<Instant>,
     /// Bytes of interim responses that were written to find that out.
@@ -54,6 +56,7 @@ impl Work {
             to_client: Vec::with_capacity(BUFFER_SIZE),
             scratch: Vec::new(),
             target: Vec::new(),
+            key: Vec::new(),
             ended: None,
             interim: 0,
             replay: Vec::new(),

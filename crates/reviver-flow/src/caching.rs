@@ -150,8 +150,7 @@ impl<'s> Flow<'s> {
     ) -> (Control, Result<Meta, Refusal>) {
         let Some(caching) = &self.caching else { return (Control::default(), Err(Refusal::Method)) };
         let control = Control::of(response, &caching.rules.rules.targeted);
-        let meta =
-            may_store(request, &caching.ask, response, &control, &caching.rules.rules, caching.over, times);
+        let meta = may_store(request, &caching.ask, response, &control, &caching.rules.rules, caching.over, times);
         (control, meta)
     }
 
@@ -293,12 +292,14 @@ impl<'s> Flow<'s> {
     /// Whether the request is the method PURGE of a proxy that takes it: none where it is like any other.
     pub(crate) fn purges(&self, head: &RequestHead) -> Option<bool> {
         let cache = self.snapshot.plan.cache.as_ref()?;
-        if cache.purge_clients.is_empty() || head.method_text() != b"PURGE" || !matches!(head.framing, Framing::None | Framing::Length(0)) {
+        if cache.purge_clients.is_empty()
+            || head.method_text() != b"PURGE"
+            || !matches!(head.framing, Framing::None | Framing::Length(0))
+        {
             return None;
         }
         Some(self.snapshot.purgers.contains(self.client.address))
     }
-
 }
 
 fn seconds(ms: i64) -> i64 {

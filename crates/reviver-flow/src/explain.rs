@@ -9,7 +9,7 @@ use reviver_http::{HeadLimits, RequestHead, decode_request};
 use reviver_plan::{Role, Snapshot};
 use serde::{Deserialize, Serialize};
 
-use crate::{Client, Command, Event, Flow, Looked, Rule};
+use crate::{Client, ClientTls, Command, Event, Flow, Looked, Rule};
 
 /// The request to explain.
 #[derive(Clone, Debug, Deserialize)]
@@ -107,14 +107,9 @@ impl Flow<'_> {
 
 /// Decides one request by a snapshot. `now` only has to be some instant.
 pub fn explain(snapshot: &Snapshot, request: &ExplainRequest, now: Instant) -> Result<Explanation, ExplainError> {
-    let listener = choose_listener(snapshot, request)?;
+    let (listener, head, tls) = explained_request(snapshot, request)?;
     let role = snapshot.plan.listeners[usize::from(listener)].role;
-    let limits = HeadLimits { head: 1 << 20, fields: HeadLimits::MAX_FIELDS, target: 1 << 16 };
-    let mut head = RequestHead::default();
-    decode_request(&request_bytes(request, role)?, &limits, &mut head).map_err(ExplainError::Request)?;
-
     let address = request.client.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-    let tls = snapshot.plan.listeners[usize::from(listener)].tls.as_ref().map(|_| Rc::default());
     let client = Client { peer: SocketAddr::new(address, 0), address, tls };
     let mut flow = Flow::new(snapshot, listener, client, now, 0).traced();
     let mut command = flow.step(Event::Request(&head), now);
@@ -178,6 +173,19 @@ pub fn explain(snapshot: &Snapshot, request: &ExplainRequest, now: Instant) -> R
         passed_over: passed_over(snapshot, role, &head, address),
         upstream_request,
     })
+}
+
+/// The head of a request to explain, the listener that takes it, and TLS where that has it.
+pub fn explained_request(
+    snapshot: &Snapshot,
+    request: &ExplainRequest,
+) -> Result<(u16, RequestHead, Option<Rc<ClientTls>>), ExplainError> {
+    let listener = choose_listener(snapshot, request)?;
+    let listening = &snapshot.plan.listeners[usize::from(listener)];
+    let limits = HeadLimits { head: 1 << 20, fields: HeadLimits::MAX_FIELDS, target: 1 << 16 };
+    let mut head = RequestHead::default();
+    decode_request(&request_bytes(request, listening.role)?, &limits, &mut head).map_err(ExplainError::Request)?;
+    Ok((listener, head, listening.tls.as_ref().map(|_| Rc::default())))
 }
 
 fn passed_over(snapshot: &Snapshot, role: Role, head: &RequestHead, client: IpAddr) -> Vec<PassedOver> {

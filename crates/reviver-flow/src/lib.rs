@@ -21,11 +21,12 @@ mod record;
 mod upstream_fields;
 
 pub use answer::{Answer, Page};
+pub use caching::ServedFrom;
 pub use client_fields::BodyPlan;
 pub use client_tls::{ClientCertificate, ClientTls};
 pub use decide::{Credentials, credentials};
 pub use event::{Command, Event, Looked, Relayed, Sent, Target};
-pub use explain::{ExplainError, ExplainRequest, Explanation, explain};
+pub use explain::{ExplainError, ExplainRequest, Explanation, explain, explained_request};
 pub use flow::{Client, Flow, Step};
 pub use phases::{PHASES, Phase, PhaseRow, Side, VerdictKind};
 pub use reason::{Fault, Reason, Rule, SLUGS, Slug, SlugRow};

@@ -127,3 +127,11 @@ pub enum CacheIgnore {
     /// `no-cache` and `max-age` of requests.
     Reload,
 }
+
+impl crate::Plan {
+    /// The largest object of each policy.
+    pub fn cache_objects(&self) -> impl Iterator<Item = u64> {
+        let routes = self.reverse.iter().flat_map(|r| &r.routes).filter_map(|route| route.cache.as_ref());
+        routes.chain(self.forward.iter().filter_map(|f| f.cache.as_ref())).map(|policy| policy.max_object)
+    }
+}

@@ -90,7 +90,9 @@ impl Snapshot {
         };
         let router = plan.reverse.as_ref().map(|reverse| {
             let matches: Vec<_> = reverse.routes.iter().map(|route| (route.at.as_str(), &route.matches)).collect();
-            router_of(&matches, |index| reverse.routes.get(index).map_or(String::new(), |r| format!("route {}", r.name)))
+            router_of(&matches, |index| {
+                reverse.routes.get(index).map_or(String::new(), |r| format!("route {}", r.name))
+            })
         });
         let router = router.transpose()?;
         let (mut rewrites, mut redirects) = (Vec::new(), Vec::new());

@@ -117,6 +117,18 @@ impl Engine {
         json(&self.0.status())
     }
 
+    fn cache_stats(&self, py: Python<'_>) -> PyResult<String> {
+        json(&py.detach(|| self.0.cache_stats()).map_err(raise)?)
+    }
+
+    fn cache_purge(&self, py: Python<'_>, request: &str) -> PyResult<String> {
+        json(&py.detach(|| self.0.cache_purge(request)).map_err(raise)?)
+    }
+
+    fn cache_get(&self, py: Python<'_>, request: &str) -> PyResult<String> {
+        json(&py.detach(|| self.0.cache_get(request)).map_err(raise)?)
+    }
+
     fn reopen_logs(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.0.reopen_logs()).map_err(raise)
     }

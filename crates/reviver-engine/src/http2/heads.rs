@@ -160,7 +160,7 @@ pub fn request_for_upstream(
     uri.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
     uri.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
     *request.uri_mut() = Uri::from_parts(uri).ok()?;
-    *request.method_mut() = Method::from_bytes(head.method_text()).ok()?;
+    *request.method_mut() = Method::from_bytes(flow.upstream_method(head).1).ok()?;
     *request.version_mut() = Version::HTTP_2;
     if websocket {
         *request.method_mut() = Method::CONNECT;

@@ -6,7 +6,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use reviver_flow::{Ending, Slug, Via};
+use reviver_cache::{Refusal, Why};
+use reviver_flow::{CacheVerdict, Ending, Slug, Via};
 use reviver_http::{FieldKind, Scheme, TargetForm, Version};
 
 use super::{Entry, mask};
@@ -69,6 +70,10 @@ pub(super) struct Line<'a> {
     pub via: Via,
     pub slug: Slug,
     pub ending: Ending,
+    pub cache: Option<CacheVerdict>,
+    /// Of no meaning without a verdict.
+    pub cache_reason: &'static str,
+    pub cache_age: Option<u32>,
     pub attempts: u8,
     pub tunnel: bool,
     pub socks: bool,
@@ -143,7 +148,9 @@ pub(super) fn encode(entry: &Entry<'_>, selection: &Selection, out: &mut Vec<u8>
     }
     // a wait of 71 minutes is told as the largest that is not "none"
     let first_byte = record.times.first_byte.map_or(u32::MAX, |t| t.min(u32::MAX - 1));
-    for number in [record.times.head, record.times.decide, record.times.connect, first_byte] {
+    let cached = record.cache;
+    let age = cached.and_then(|c| c.age).unwrap_or(u32::MAX);
+    for number in [record.times.head, record.times.decide, record.times.connect, first_byte, age] {
         out.extend_from_slice(&number.to_le_bytes());
     }
     let upstream_port = record.upstream.map_or(0, |a| a.port());
@@ -161,6 +168,9 @@ pub(super) fn encode(entry: &Entry<'_>, selection: &Selection, out: &mut Vec<u8>
         record.attempts,
         head.map_or(0, |h| h.version as u8),
         head.map_or(0, |h| h.form as u8),
+        cached.map_or(0, |c| c.verdict as u8 + 1),
+        cached.map_or(0, |c| c.why as u8),
+        cached.and_then(|c| c.refusal).map_or(0, |refusal| refusal as u8 + 1),
     ]);
     let mut texts = Texts { out, left: MAX_TEXTS };
     let detail = Some(entry.reason_detail).filter(|d| !d.is_empty());
@@ -197,11 +207,11 @@ pub(super) fn encode(entry: &Entry<'_>, selection: &Selection, out: &mut Vec<u8>
 pub(super) fn decode(bytes: &[u8]) -> Option<Line<'_>> {
     let mut r = Reader(bytes);
     let [started_ms, total, bytes_in, bytes_out, request_body, response_body] = r.numbers(u64::from_le_bytes)?;
-    let [head_time, decide, connect, first_byte] = r.numbers(u32::from_le_bytes)?;
+    let [head_time, decide, connect, first_byte, age] = r.numbers(u32::from_le_bytes)?;
     let [status, upstream_status, client_port, upstream_port, port] = r.numbers(u16::from_le_bytes)?;
     let client: [u8; 16] = r.array()?;
     let upstream: [u8; 16] = r.array()?;
-    let [flags, slug, ending, via, attempts, version, form] = r.array()?;
+    let [flags, slug, ending, via, attempts, version, form, cache, why, refusal] = r.array()?;
     let has = |bit| flags & bit != 0;
     let mut line = Line {
         started_ms,
@@ -224,6 +234,12 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Line<'_>> {
         ending: *[Ending::Complete, Ending::ClientAborted, Ending::UpstreamAborted, Ending::Expired]
             .get(usize::from(ending))?,
         attempts,
+        cache: usize::from(cache).checked_sub(1).and_then(|index| CacheVerdict::ALL.get(index).copied()),
+        cache_reason: match refusal.checked_sub(1) {
+            Some(refusal) => Refusal::ALL.get(usize::from(refusal))?.name(),
+            None => Why::ALL.get(usize::from(why))?.name(),
+        },
+        cache_age: Some(age).filter(|age| *age != u32::MAX),
         tunnel: has(TUNNEL),
         socks: has(SOCKS),
         has_head: has(HAS_HEAD),

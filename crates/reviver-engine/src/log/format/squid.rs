@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use reviver_flow::{Ending, Fault, Slug, Via};
+use reviver_flow::{CacheVerdict, Ending, Fault, Slug, Via};
 use reviver_http::TargetForm;
 
 use super::super::wire::Line;
@@ -68,6 +68,10 @@ fn result(line: &Line<'_>) -> (&'static str, &'static str) {
         "TCP_DENIED"
     } else if line.tunnel {
         "TCP_TUNNEL"
+    } else if line.cache == Some(CacheVerdict::Revalidated) {
+        "TCP_REFRESH_UNMODIFIED"
+    } else if line.cache == Some(CacheVerdict::Stale) {
+        "TCP_STALE_HIT"
     } else if line.via != Via::None || line.slug.row().fault == Fault::Upstream {
         "TCP_MISS"
     } else if !line.has_head || line.slug.row().fault == Fault::Client {

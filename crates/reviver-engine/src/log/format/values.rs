@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use reviver_flow::{Ending, Via};
+use reviver_flow::{CacheVerdict, Ending, Via};
 use reviver_http::{Scheme, TargetForm, Version};
 
 use super::super::wire::{Line, Side};
@@ -86,6 +86,9 @@ keys! {
     Reason "reason";
     Detail "detail";
     At "at";
+    Cache "cache";
+    CacheReason "cache_reason";
+    CacheAge "cache_age";
     Ending "ending";
     Attempts "attempts";
     Tunnel "tunnel";
@@ -145,6 +148,9 @@ impl Key {
             Key::Reason => Value::Word(line.slug.name()),
             Key::Detail => text(line.detail),
             Key::At => text(line.place),
+            Key::Cache => word(line.cache.map(CacheVerdict::name)),
+            Key::CacheReason => word(line.cache.map(|_| line.cache_reason)),
+            Key::CacheAge => line.cache_age.map_or(Value::Null, |age| Value::Number(age.into())),
             Key::Ending => Value::Word(match line.ending {
                 Ending::Complete => "complete",
                 Ending::ClientAborted => "client_aborted",

@@ -1,0 +1,305 @@
+//! The cache that all workers and both directions share.
+//!
+//! Rule 1: a hit takes one lock of one shard, and only for the time of a look. Rule 2: what is stored is never changed:
+//! another object takes its place. Rule 3: whether something may be stored or served is decided by the flow; here it is
+//! only kept. Rule 4: keys are hashes, but an object is served only where its key's text is the request's.
+
+mod bans;
+mod control;
+mod counters;
+mod fill;
+mod flight;
+mod growing;
+mod lookup;
+mod memory;
+mod object;
+mod refresh;
+mod serve;
+mod store;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reviver_cache::write_selecting;
+use reviver_http::RequestHead;
+use reviver_plan::Plan;
+use reviver_store::{BLOCK, Found, Store};
+use xxhash_rust::xxh3::xxh3_128;
+
+pub use control::CacheError;
+pub use counters::{CacheCounters, CacheSummary};
+pub use fill::relay;
+pub use flight::Flights;
+pub use lookup::{Lookup, look_up};
+pub use serve::{Served, freshen, serve};
+pub use store::{Permit, fits_buffer, invalidate, is_plain, store_whole};
+
+pub use object::Object;
+
+use bans::Bans;
+use memory::{Memory, Slot};
+use object::{Body, Label, SETS_STATUS, Sets, read_label, write_label};
+
+/// How long requests do not wait for one another after a response was found not to be storable.
+const NOT_STORABLE_MS: u64 = 120_000;
+
+/// What happened since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub stored: AtomicU64,
+    pub purged: AtomicU64,
+    pub collapsed: AtomicU64,
+}
+
+pub struct Cache {
+    memory: Memory,
+    disk: Option<Arc<Store>>,
+    pub flights: Arc<Flights>,
+    bans: Bans,
+    /// Bodies up to this size are kept in memory.
+    most_in_memory: u64,
+    plan: reviver_plan::Cache,
+    pub counts: Counts,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cache({} bytes)", self.memory.weight())
+    }
+}
+
+/// What stands under a key.
+pub enum Finding {
+    Object(Arc<Object>),
+    Nothing {
+        varies: bool,
+    },
+    NotStorable,
+    /// It is on disk.
+    OnDisk(u128, Found),
+}
+
+/// A request's place in the store.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub space: &'a [u8],
+    pub key: &'a [u8],
+    pub primary: u128,
+}
+
+impl<'a> Place<'a> {
+    /// `text` is the space, a line break, and the key.
+    pub fn of(text: &'a [u8], space: usize) -> Self {
+        Self { space: &text[..space], key: &text[space + 1..], primary: xxh3_128(text) }
+    }
+}
+
+impl Cache {
+    /// The cache of a plan: the running one where it can go on. What is stored on disk outlives a change of memory.
+    pub fn prepare(plan: &Plan, running: Option<&Arc<Self>>) -> Result<Option<Arc<Self>>, String> {
+        let Some(wanted) = &plan.cache else { return Ok(None) };
+        if let Some(running) =
+            running.filter(|r| r.plan.disk.as_ref().map(|d| &d.path) == wanted.disk.as_ref().map(|d| &d.path))
+        {
+            return Ok(Some(Arc::clone(running)));
+        }
+        let warnings = Arc::<Mutex<Vec<String>>>::default();
+        let disk = wanted.disk.as_ref().and_then(|disk| {
+            let heard = Arc::clone(&warnings);
+            let warn = move |text: String| heard.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+            let options = reviver_store::Options { path: disk.path.clone().into(), size: disk.size };
+            match Store::open(options, Box::new(warn)) {
+                Ok(store) => Some(store),
+                Err(error) => {
+                    // Without a disk the cache is as good, and forgets.
+                    let text = format!("{}: the cache goes on without a disk: {error}", disk.at);
+                    warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    None
+                }
+            }
+        });
+        let largest = plan.cache_objects().max().unwrap_or(0);
+        let most_in_memory = if disk.is_some() { wanted.memory / 8 } else { wanted.memory / 10 * 9 };
+        Ok(Some(Arc::new(Self {
+            memory: Memory::new(wanted.memory, largest.min(most_in_memory)),
+            disk,
+            flights: Arc::default(),
+            bans: Bans::default(),
+            most_in_memory,
+            plan: wanted.clone(),
+            counts: Counts::default(),
+            warnings,
+        })))
+    }
+
+    /// Takes what can be changed while it runs.
+    pub fn adopt(&self, plan: &reviver_plan::Cache) {
+        if plan.memory != self.memory.capacity() {
+            self.memory.resize(plan.memory);
+        }
+    }
+
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks in memory, and whether the disk has it.
+    pub fn find(&self, place: Place<'_>, request: &RequestHead, scratch: &mut Vec<u8>) -> Finding {
+        match self.memory.get(place.primary) {
+            Some(Slot::Object(object)) if object.label.is_of(place.space, place.key) => self.living(object),
+            Some(Slot::Sets(sets)) if sets.label.is_of(place.space, place.key) => {
+                self.find_variant(&sets, request, scratch)
+            }
+            Some(Slot::NotStorable { .. }) => Finding::NotStorable,
+            Some(Slot::Uses(_)) => Finding::Nothing { varies: false },
+            Some(_) => Finding::Nothing { varies: false },
+            None => self.on_disk(place.primary).unwrap_or(Finding::Nothing { varies: false }),
+        }
+    }
+
+    fn find_variant(&self, sets: &Sets, request: &RequestHead, scratch: &mut Vec<u8>) -> Finding {
+        for names in &sets.sets {
+            let key = variant_key(sets, names, request, scratch);
+            match self.memory.get(key) {
+                Some(Slot::Object(object)) if object.label.parts().selecting == &scratch[16 + 8..] => {
+                    return self.living(object);
+                }
+                Some(Slot::NotStorable { .. }) => return Finding::NotStorable,
+                Some(_) => {}
+                None => {
+                    if let Some(finding) = self.on_disk(key) {
+                        return finding;
+                    }
+                }
+            }
+        }
+        Finding::Nothing { varies: true }
+    }
+
+    fn living(&self, object: Arc<Object>) -> Finding {
+        if self.bans.are_pending() && self.bans.ban(&object) {
+            return Finding::Nothing { varies: false };
+        }
+        Finding::Object(object)
+    }
+
+    fn on_disk(&self, key: u128) -> Option<Finding> {
+        Some(Finding::OnDisk(key, self.disk.as_ref()?.find(key)?))
+    }
+
+    /// What came from the disk goes to memory. False where it cannot be read as what it should be.
+    fn admit(&self, key: u128, found: &Found, head: &[u8], body: Option<Vec<u8>>) -> bool {
+        let Some((meta, label, fields)) = split_head(head) else { return false };
+        let slot = if meta.status == SETS_STATUS {
+            let Some(sets) = Sets::read(key, label, fields) else { return false };
+            Slot::Sets(Arc::new(sets))
+        } else {
+            let meta = reviver_cache::Meta { purged: meta.purged || found.softened, ..meta };
+            let body = match body {
+                Some(bytes) => Body::One(bytes.into()),
+                None if found.body_len == 0 => Body::None,
+                None => Body::Disk { length: found.body_len },
+            };
+            Slot::Object(Arc::new(Object::new(key, label, meta, fields.to_vec(), body)))
+        };
+        self.memory.insert(key, slot);
+        true
+    }
+
+    /// Keeps an object, and writes it to disk. `large`: it has gone there already.
+    fn keep(&self, object: Arc<Object>, written: bool) {
+        self.counts.stored.fetch_add(1, Ordering::Relaxed);
+        if let Some(disk) = self.disk.as_ref().filter(|_| !written) {
+            let (label, head) = disk_form(&object.meta, &object.label, &object.fields);
+            let body = match &object.body {
+                Body::One(block) => vec![Arc::clone(block)],
+                Body::Many { blocks, .. } => blocks.to_vec(),
+                _ => Vec::new(),
+            };
+            disk.put(object.key, label, head, body);
+        }
+        self.memory.insert(object.key, Slot::Object(object));
+    }
+
+    /// Takes the place of an object whose body stays where it is.
+    fn renew(&self, object: Arc<Object>) {
+        if let Some(disk) = &self.disk {
+            let (label, head) = disk_form(&object.meta, &object.label, &object.fields);
+            disk.replace_head(object.key, label, head);
+        }
+        self.memory.insert(object.key, Slot::Object(object));
+    }
+
+    pub fn forget(&self, key: u128) -> bool {
+        let held = self.memory.remove(key).is_some_and(|slot| matches!(slot, Slot::Object(_) | Slot::Sets(_)));
+        self.disk.as_ref().is_some_and(|disk| disk.remove(key)) || held
+    }
+
+    /// Requests for it wait for each other no more, for a while.
+    pub fn not_storable(&self, key: u128, now_ms: u64) {
+        if !matches!(self.memory.peek(key), Some(Slot::Sets(_))) {
+            self.memory.insert(key, Slot::NotStorable { until_ms: now_ms + NOT_STORABLE_MS });
+        }
+    }
+
+    /// Whether that time is over.
+    pub fn is_over(&self, key: u128, now_ms: u64) -> bool {
+        match self.memory.peek(key) {
+            Some(Slot::NotStorable { until_ms }) => until_ms <= now_ms,
+            _ => true,
+        }
+    }
+
+    /// Counts a use of something that is not stored; true once there were as many.
+    pub fn counts_up(&self, key: u128, uses: u32) -> bool {
+        let so_far = match self.memory.get(key) {
+            Some(Slot::Uses(count)) => count,
+            Some(Slot::Object(_) | Slot::Sets(_)) => return true,
+            _ => 0,
+        };
+        if so_far + 1 >= uses {
+            return true;
+        }
+        self.memory.insert(key, Slot::Uses(so_far + 1));
+        false
+    }
+
+    pub fn close(&self) {
+        if let Some(disk) = &self.disk {
+            disk.close();
+        }
+    }
+}
+
+/// Label and head as they go to disk; the head holds the label too, so that one read brings both.
+fn disk_form(meta: &reviver_cache::Meta, label: &Label, fields: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut text = Vec::with_capacity(128 + label.len());
+    write_label(meta, label, &mut text);
+    let mut head = Vec::with_capacity(4 + text.len() + fields.len());
+    head.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    head.extend_from_slice(&text);
+    head.extend_from_slice(fields);
+    (text, head)
+}
+
+fn split_head(head: &[u8]) -> Option<(reviver_cache::Meta, Label, &[u8])> {
+    let (length, rest) = head.split_first_chunk::<4>()?;
+    let (text, fields) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let (meta, parts) = read_label(text)?;
+    Some((meta, Label::new(parts), fields))
+}
+
+/// Key of the variant that a request selects. `scratch` holds afterwards: primary key, generation, selecting text.
+fn variant_key(sets: &Sets, names: &[String], request: &RequestHead, scratch: &mut Vec<u8>) -> u128 {
+    scratch.clear();
+    scratch.extend_from_slice(&sets.key.to_le_bytes());
+    scratch.extend_from_slice(&sets.generation.to_le_bytes());
+    write_selecting(names, request, scratch);
+    xxh3_128(scratch)
+}
+
+/// Small bodies come from disk with their heads.
+fn comes_at_once(found: &Found) -> bool {
+    found.body_len > 0 && found.body_len <= BLOCK as u64
+}

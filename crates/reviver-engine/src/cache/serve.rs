@@ -1,0 +1,603 @@
+//! A stored response on its way to a client.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use reviver_cache::{
+    ContentRange, Exchanged, Precondition, Ranges, Updated, Why, if_range_holds, lines, parse_ranges, precondition,
+    value_of, write_part_head, write_parts_end,
+};
+use reviver_flow::{BodyPlan, Flow, Relayed, ServedFrom, Slug};
+use reviver_http::{FieldSink, Framing, H1Sink, Method, write_chunk_head, write_last_chunk};
+use reviver_store::{BLOCK, Part, ReadError};
+use smallvec::SmallVec;
+
+use super::Cache;
+use super::fill::Guarded;
+use super::growing::{Growing, Piece};
+use super::object::{Body, Object};
+use crate::connection::Connection;
+use crate::deliver::write_head;
+use crate::http2::{head_size, response_for_client};
+use crate::work::Work;
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Served {
+    pub outcome: Relayed,
+    /// Everything that was written, and of it the body.
+    pub bytes: u64,
+    pub body: u64,
+    /// The client may send another request.
+    pub keep_alive: bool,
+    /// Nothing has been written, and what is stored could not be read.
+    pub unreadable: bool,
+}
+
+impl Served {
+    fn unreadable() -> Self {
+        let outcome = Relayed::NothingSent(Slug::ResponseIncomplete);
+        Self { outcome, bytes: 0, body: 0, keep_alive: false, unreadable: true }
+    }
+}
+
+/// A part of a body with what stands before it.
+struct Stretch {
+    before: Vec<u8>,
+    start: u64,
+    /// None: to the end, which is not known yet.
+    end: Option<u64>,
+}
+
+/// Serves what a look found.
+#[allow(clippy::too_many_arguments)]
+pub async fn serve(
+    connection: &mut Connection,
+    work: &mut Work,
+    flow: &mut Flow<'_>,
+    cache: &Arc<Cache>,
+    object: &Arc<Object>,
+    why: Why,
+    collapsed: bool,
+    keep: bool,
+) -> Served {
+    object.hits.fetch_add(1, Ordering::Relaxed);
+    serve_object(connection, work, flow, cache, object, Some((why, collapsed)), keep, None).await
+}
+
+/// `served`: why, and whether it was collapsed; none: it is the response that is being fetched for this client.
+#[allow(clippy::too_many_arguments)]
+pub(super) async fn serve_object(
+    connection: &mut Connection,
+    work: &mut Work,
+    flow: &mut Flow<'_>,
+    cache: &Arc<Cache>,
+    object: &Arc<Object>,
+    served: Option<(Why, bool)>,
+    keep: bool,
+    guarded: Option<&mut Guarded>,
+) -> Served {
+    let now_ms = connection.core.unix_ms_at(Instant::now());
+    let length = object.body.length();
+    let mut stretches: SmallVec<[Stretch; 1]> = SmallVec::new();
+    let status = shape(work, flow, object, length, &mut stretches);
+    if let Some((why, collapsed)) = served {
+        let (age_ms, ttl_ms) = (object.meta.age_ms(now_ms), object.meta.ttl_ms(now_ms));
+        flow.set_served(ServedFrom { why, age_ms, ttl_ms, collapsed, status });
+    } else {
+        flow.record.status = status;
+    }
+    let plan = BodyPlan::new(&work.request, &work.response, keep);
+    let mut sender = Sender {
+        connection,
+        guarded,
+        head: Vec::new(),
+        bytes: 0,
+        body: 0,
+        begun: false,
+        chunked: plan.framing == Framing::Chunked,
+    };
+    let outcome = sender.run(work, flow, cache, object, plan, &stretches).await;
+    let (bytes, body, begun) = (sender.bytes, sender.body, sender.begun);
+    let unreadable = !begun && outcome == Relayed::NothingSent(Slug::ResponseIncomplete) && served.is_some();
+    if unreadable {
+        return Served::unreadable();
+    }
+    Served { outcome, bytes, body, keep_alive: plan.keep_alive, unreadable }
+}
+
+/// Puts the head that the client gets into `work.response`, and tells which parts of the body follow.
+fn shape(
+    work: &mut Work,
+    flow: &Flow<'_>,
+    object: &Object,
+    length: Option<u64>,
+    stretches: &mut SmallVec<[Stretch; 1]>,
+) -> u16 {
+    let ask = flow.ask();
+    let stored = object.meta.status;
+    if ask.conditional && precondition(&work.request, &object.fields, &object.meta) == Precondition::NotModified {
+        // RFC 9110, section 15.4.5: no metadata of a representation that is not sent.
+        let fields = &mut work.scratch;
+        fields.clear();
+        for line in lines(&object.fields) {
+            let told = !line.name.eq_ignore_ascii_case(b"content-type")
+                && !line.name.eq_ignore_ascii_case(b"content-encoding")
+                && !line.name.eq_ignore_ascii_case(b"content-language")
+                && !line.name.eq_ignore_ascii_case(b"content-range");
+            if told {
+                fields.extend_from_slice(line.line);
+            }
+        }
+        work.response.set_stored(304, &work.scratch, Framing::None);
+        return 304;
+    }
+    if work.request.method == Method::Head {
+        work.scratch.clear();
+        work.scratch.extend_from_slice(&object.fields);
+        if let Some(length) = length {
+            H1Sink(&mut work.scratch).field(b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        work.response.set_stored(stored, &work.scratch, Framing::None);
+        return stored;
+    }
+    if let Some(length) = length.filter(|_| ask.range && stored == 200)
+        && if_range_holds(&work.request, &object.fields, &object.meta)
+    {
+        match parse_ranges(&work.request, length) {
+            Ranges::Whole => {}
+            Ranges::One(start, end) => {
+                let fields = &mut work.scratch;
+                fields.clear();
+                fields.extend_from_slice(&object.fields);
+                fields.extend_from_slice(b"Content-Range: ");
+                ContentRange { start, end, complete: Some(length) }.write(fields);
+                fields.extend_from_slice(b"\r\n");
+                work.response.set_stored(206, &work.scratch, Framing::Length(end - start));
+                stretches.push(Stretch { before: Vec::new(), start, end: Some(end) });
+                return 206;
+            }
+            Ranges::Many(ranges) => return shape_many(work, object, length, &ranges, stretches),
+            Ranges::Unsatisfiable => {
+                let fields = &mut work.scratch;
+                fields.clear();
+                for line in lines(&object.fields).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
+                    fields.extend_from_slice(line.line);
+                }
+                let mut value = b"bytes */".to_vec();
+                value.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                H1Sink(fields).field(b"Content-Range", &value);
+                work.response.set_stored(416, &work.scratch, Framing::Length(0));
+                return 416;
+            }
+        }
+    }
+    let framing = match length {
+        _ if !Flow::page_has_body(stored, None) => Framing::None,
+        Some(length) => Framing::Length(length),
+        None => Framing::UntilClose,
+    };
+    work.response.set_stored(stored, &object.fields, framing);
+    if framing != Framing::None {
+        stretches.push(Stretch { before: Vec::new(), start: 0, end: length });
+    }
+    stored
+}
+
+fn shape_many(
+    work: &mut Work,
+    object: &Object,
+    length: u64,
+    ranges: &[(u64, u64)],
+    stretches: &mut SmallVec<[Stretch; 1]>,
+) -> u16 {
+    let mut random = [0; 12];
+    // A boundary that the body holds by chance or by design would break the message: without random numbers the
+    // time since the start of the process stands in for them.
+    if getrandom::fill(&mut random).is_err() {
+        random[..8].copy_from_slice(&object.meta.received_ms.to_le_bytes());
+    }
+    let boundary: String = random.iter().map(|b| format!("{b:02x}")).collect();
+    let content_type = value_of(&object.fields, b"content-type");
+    let mut total = 0;
+    for &(start, end) in ranges {
+        let mut before = Vec::new();
+        let range = ContentRange { start, end, complete: Some(length) };
+        write_part_head(boundary.as_bytes(), content_type, range, &mut before);
+        total += before.len() as u64 + (end - start);
+        stretches.push(Stretch { before, start, end: Some(end) });
+    }
+    let mut last = Vec::new();
+    write_parts_end(boundary.as_bytes(), &mut last);
+    total += last.len() as u64;
+    stretches.push(Stretch { before: last, start: 0, end: Some(0) });
+    let fields = &mut work.scratch;
+    fields.clear();
+    for line in lines(&object.fields).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
+        fields.extend_from_slice(line.line);
+    }
+    H1Sink(fields).field(b"Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
+    work.response.set_stored(206, &work.scratch, Framing::Length(total));
+    206
+}
+
+/// Leaves when it is dropped.
+struct Reader<'g> {
+    growing: &'g Growing,
+    number: usize,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.growing.advance(self.number, None);
+    }
+}
+
+struct Sender<'c, 'f> {
+    connection: &'c mut Connection,
+    guarded: Option<&'f mut Guarded>,
+    /// The head, until it goes with the first bytes of the body.
+    head: Vec<u8>,
+    bytes: u64,
+    body: u64,
+    /// Something has been written.
+    begun: bool,
+    chunked: bool,
+}
+
+/// What a step came to.
+type Step<T> = Result<T, Relayed>;
+
+impl Sender<'_, '_> {
+    async fn run(
+        &mut self,
+        work: &mut Work,
+        flow: &Flow<'_>,
+        cache: &Arc<Cache>,
+        object: &Arc<Object>,
+        plan: BodyPlan,
+        stretches: &[Stretch],
+    ) -> Relayed {
+        let result = self.run_on(work, flow, cache, object, plan, stretches).await;
+        let mut out = std::mem::take(&mut self.head);
+        out.clear();
+        work.to_client = out;
+        result.err().unwrap_or(Relayed::Complete)
+    }
+
+    async fn run_on(
+        &mut self,
+        work: &mut Work,
+        flow: &Flow<'_>,
+        cache: &Arc<Cache>,
+        object: &Arc<Object>,
+        plan: BodyPlan,
+        stretches: &[Stretch],
+    ) -> Step<()> {
+        let empty = stretches.iter().all(|s| s.before.is_empty() && s.end == Some(s.start));
+        let http2 = self.connection.stream.is_http2();
+        if let Body::Growing(growing) = &object.body
+            && !empty
+        {
+            // The head waits for the first bytes: until then a failure can still be told.
+            let start = stretches.first().map_or(0, |s| s.start);
+            self.arrive(work, growing, start).await?;
+        }
+        self.head = std::mem::take(&mut work.to_client);
+        self.head.clear();
+        self.connection.answering = true;
+        if http2 {
+            let response = response_for_client(flow, &work.request, &work.response, Some(plan));
+            self.bytes += head_size(&response);
+            self.begun = true;
+            let sent = self.connection.stream.http2().is_some_and(|s| s.respond(response, empty).is_ok());
+            if !sent {
+                return Err(Relayed::ClientAborted);
+            }
+        } else {
+            write_head(&mut self.head, work, flow, Some(plan));
+        }
+        for (index, stretch) in stretches.iter().enumerate() {
+            let last = index + 1 == stretches.len();
+            if !stretch.before.is_empty() {
+                self.body += stretch.before.len() as u64;
+                let ends = last && stretch.end == Some(stretch.start);
+                self.write(&stretch.before, ends).await?;
+            }
+            self.stretch(work, cache, object, stretch, last).await?;
+        }
+        if self.chunked {
+            let mut end = Vec::new();
+            write_last_chunk(&mut end, std::iter::empty());
+            self.write(&end, true).await?;
+        }
+        self.write(&[], true).await?;
+        self.connection.stream.finish(None).map_err(|_| Relayed::ClientAborted)
+    }
+
+    async fn stretch(
+        &mut self,
+        work: &mut Work,
+        cache: &Arc<Cache>,
+        object: &Arc<Object>,
+        stretch: &Stretch,
+        last: bool,
+    ) -> Step<()> {
+        match &object.body {
+            Body::None => Ok(()),
+            Body::One(block) => {
+                let (start, end) = (stretch.start as usize, stretch.end.unwrap_or(block.len() as u64) as usize);
+                self.body_bytes(&block[start..end], last).await
+            }
+            Body::Many { blocks, length } => {
+                let end = stretch.end.unwrap_or(*length);
+                let mut at = stretch.start;
+                while at < end {
+                    let block = &blocks[(at / BLOCK as u64) as usize];
+                    let from = (at % BLOCK as u64) as usize;
+                    let count = ((end - at) as usize).min(block.len() - from);
+                    at += count as u64;
+                    self.body_bytes(&block[from..from + count], last && at == end).await?;
+                }
+                Ok(())
+            }
+            Body::Packed { packed, length } => {
+                // It was packed here: only a fault of memory could make it unreadable.
+                let whole = lz4_flex::decompress(packed, *length as usize).map_err(|_| self.broken())?;
+                let (start, end) = (stretch.start as usize, stretch.end.unwrap_or(*length) as usize);
+                self.body_bytes(&whole[start..end], last).await
+            }
+            Body::Disk { length } => {
+                let end = stretch.end.unwrap_or(*length);
+                self.from_disk(cache, object.key, *length, stretch.start, end, last).await
+            }
+            Body::Growing(growing) => self.growing(work, cache, object.key, growing, stretch).await,
+        }
+    }
+
+    fn broken(&self) -> Relayed {
+        if self.begun {
+            Relayed::UpstreamAborted(Slug::ResponseIncomplete)
+        } else {
+            Relayed::NothingSent(Slug::ResponseIncomplete)
+        }
+    }
+
+    async fn from_disk(
+        &mut self,
+        cache: &Arc<Cache>,
+        key: u128,
+        length: u64,
+        start: u64,
+        end: u64,
+        last: bool,
+    ) -> Step<()> {
+        let Some(disk) = &cache.disk else { return Err(self.broken()) };
+        let found = disk.find(key).filter(|f| f.body_len == length).ok_or_else(|| self.broken())?;
+        let mut at = start;
+        let mut block = Vec::with_capacity(BLOCK);
+        while at < end {
+            let index = at / BLOCK as u64;
+            block.clear();
+            match disk.read_block(&found, index, &mut block, false) {
+                Ok(()) => {}
+                Err(ReadError::WouldBlock) => {
+                    let (done, read) = tokio::sync::oneshot::channel();
+                    let send = move |result| drop(done.send(result));
+                    disk.read_later(found.clone(), Part::Block(index), Box::new(send));
+                    block = match read.await {
+                        Ok(Ok(bytes)) => bytes,
+                        _ => return Err(self.broken()),
+                    };
+                }
+                Err(_) => return Err(self.broken()),
+            }
+            let from = (at % BLOCK as u64) as usize;
+            let Some(part) = block.get(from..).filter(|p| !p.is_empty()) else { return Err(self.broken()) };
+            let count = ((end - at) as usize).min(part.len());
+            at += count as u64;
+            self.body_bytes(&part[..count], last && at == end).await?;
+        }
+        Ok(())
+    }
+
+    async fn growing(
+        &mut self,
+        work: &mut Work,
+        cache: &Arc<Cache>,
+        key: u128,
+        growing: &Arc<Growing>,
+        stretch: &Stretch,
+    ) -> Step<()> {
+        let mut at = stretch.start;
+        let number = growing.enter(at).ok_or_else(|| self.broken())?;
+        let reader = Reader { growing, number };
+        let mut copied = Vec::new();
+        while stretch.end.is_none_or(|end| at < end) {
+            copied.clear();
+            let piece = self.next_piece(work, growing, at, &mut copied).await?;
+            let most = stretch.end.map_or(usize::MAX, |end| usize::try_from(end - at).unwrap_or(usize::MAX));
+            let count = match piece {
+                Piece::Block(block, from) => {
+                    let count = most.min(block.len() - from);
+                    self.body_bytes(&block[from..from + count], false).await?;
+                    count
+                }
+                Piece::Copied => {
+                    let count = most.min(copied.len());
+                    self.body_bytes(&copied[..count], false).await?;
+                    count
+                }
+                Piece::OnDisk(index) => {
+                    let read = growing.disk().is_some_and(|disk| disk.read_block(index, &mut copied).is_ok());
+                    if !read {
+                        // It is finished meanwhile, and found by its key.
+                        let Some(length) = growing.length() else { return Err(self.broken()) };
+                        let end = stretch.end.unwrap_or(length);
+                        return self.from_disk(cache, key, length, at, end, false).await;
+                    }
+                    let from = (at % BLOCK as u64) as usize;
+                    let Some(part) = copied.get(from..).filter(|p| !p.is_empty()) else { return Err(self.broken()) };
+                    let count = most.min(part.len());
+                    let part = part[..count].to_vec();
+                    self.body_bytes(&part, false).await?;
+                    count
+                }
+                Piece::End if stretch.end.is_none() => break,
+                Piece::End | Piece::Failed => return Err(self.broken()),
+            };
+            at += count as u64;
+            growing.advance(number, Some(at));
+        }
+        drop(reader);
+        Ok(())
+    }
+
+    /// Waits for the first bytes of what is wanted.
+    async fn arrive(&mut self, work: &mut Work, growing: &Growing, start: u64) -> Step<()> {
+        match self.next_piece(work, growing, start, &mut Vec::new()).await? {
+            Piece::Failed => Err(self.broken()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn next_piece(&mut self, work: &mut Work, growing: &Growing, at: u64, copied: &mut Vec<u8>) -> Step<Piece> {
+        let patience = self.patience();
+        let mut deadline = None;
+        poll_fn(|cx| {
+            if let Some(fill) = self.guarded.as_mut().and_then(|g| g.fill()) {
+                // Its end shows in what it has filled.
+                let _ = fill.poll(cx);
+            }
+            if let Poll::Ready(piece) = growing.poll_read(cx, at, copied) {
+                return Poll::Ready(Ok(piece));
+            }
+            if self.connection.poll_gone(cx, work).is_ready() {
+                return Poll::Ready(Err(Relayed::ClientAborted));
+            }
+            let until = *deadline.get_or_insert_with(|| {
+                let now = Instant::now();
+                self.connection.wait_until(now, now + patience.1);
+                now + patience.1
+            });
+            if self.connection.poll_deadline(cx, until) {
+                let stops = self.connection.core.is_stopping();
+                return Poll::Ready(Err(match (self.begun, stops) {
+                    (_, true) => Relayed::Expired(Slug::Draining),
+                    (true, false) => Relayed::Expired(Slug::ReadTimeout),
+                    (false, false) => Relayed::NothingSent(Slug::ReadTimeout),
+                }));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// How long a client may take none, and how long a body may bring none.
+    fn patience(&self) -> (Duration, Duration) {
+        let timeouts = self
+            .connection
+            .snapshot()
+            .and_then(|(s, i)| s.snapshot.listener(i).map(|l| (l.timeouts.body_ms, l.timeouts.idle_ms)));
+        let (body, idle) = timeouts.unwrap_or((30_000, 60_000));
+        (Duration::from_millis(body), Duration::from_millis(idle))
+    }
+
+    /// Bytes of the body proper, framed as the client needs it.
+    async fn body_bytes(&mut self, bytes: &[u8], last: bool) -> Step<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.body += bytes.len() as u64;
+        if !self.chunked {
+            return self.write(bytes, last).await;
+        }
+        let mut framed = Vec::with_capacity(bytes.len() + 16);
+        write_chunk_head(&mut framed, bytes.len());
+        framed.extend_from_slice(bytes);
+        framed.extend_from_slice(b"\r\n");
+        self.write(&framed, false).await
+    }
+
+    /// Writes what is left of the head, and these bytes behind it.
+    async fn write(&mut self, bytes: &[u8], last: bool) -> Step<()> {
+        let total = self.head.len() + bytes.len();
+        let mut written = 0;
+        let mut deadline: Option<Instant> = None;
+        let patience = if total == 0 { Duration::ZERO } else { self.patience().0 };
+        let result = poll_fn(|cx| {
+            while written < total {
+                let (head, body) =
+                    (self.head.get(written..).unwrap_or_default(), &bytes[written.saturating_sub(self.head.len())..]);
+                match self.connection.stream.poll_write_both(cx, head, body, last) {
+                    Poll::Ready(Ok(count)) if count > 0 => {
+                        written += count;
+                        self.begun = true;
+                        deadline = None;
+                    }
+                    Poll::Ready(_) => return Poll::Ready(Err(Relayed::ClientAborted)),
+                    Poll::Pending => {
+                        if let Some(fill) = self.guarded.as_mut().and_then(|g| g.fill()) {
+                            // Others read faster than this client.
+                            let _ = fill.poll(cx);
+                        }
+                        let until = *deadline.get_or_insert_with(|| {
+                            let now = Instant::now();
+                            self.connection.wait_until(now, now + patience);
+                            now + patience
+                        });
+                        if self.connection.poll_deadline(cx, until) {
+                            let stops = self.connection.core.is_stopping();
+                            return Poll::Ready(Err(Relayed::Expired(if stops {
+                                Slug::Draining
+                            } else {
+                                Slug::SlowClient
+                            })));
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+            match self.connection.stream.poll_flush(cx) {
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+                Poll::Ready(Err(_)) => Poll::Ready(Err(Relayed::ClientAborted)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        self.bytes += written as u64;
+        self.head.clear();
+        result
+    }
+}
+
+/// Brings what is stored up to date with the 304 in `work`. None: it speaks of another response.
+pub fn freshen(
+    cache: &Arc<Cache>,
+    flow: &mut Flow<'_>,
+    work: &Work,
+    object: &Arc<Object>,
+    times: Exchanged,
+) -> Option<Arc<Object>> {
+    match flow.updated(&object.fields, &object.meta, &work.request, &work.response, times) {
+        Updated::Stored { fields, meta } => {
+            let renewed = Arc::new(object.with(meta, Some(fields)));
+            if !cache.overtaken(&renewed) {
+                cache.renew(Arc::clone(&renewed));
+            }
+            Some(renewed)
+        }
+        Updated::NotStored { fields, meta, refusal } => {
+            cache.forget(object.key);
+            flow.set_refusal(refusal);
+            Some(Arc::new(object.with(meta, Some(fields))))
+        }
+        Updated::Other => {
+            cache.forget(object.key);
+            None
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! From an upstream's response to an object, and what unsafe requests make of objects.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use reviver_cache::{
+    Exchanged, Meta, Refusal, Vary, groups_of, lines, tags_of, vary_of, write_selecting, write_stored_fields,
+};
+use reviver_flow::Flow;
+use reviver_http::{FieldKind, Framing, Method, RequestHead};
+use reviver_plan::Snapshot;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::bans::{Selector, origin_of};
+use super::flight::Lead;
+use super::memory::Slot;
+use super::object::{Body, Label, LabelParts, MOST_SETS, Object, SETS_STATUS, Sets, url_of};
+use super::{Cache, Place, variant_key};
+use crate::core::Core;
+use crate::work::Work;
+
+/// Leave to store the response of a fetch. Others may wait for it.
+#[derive(Debug, Default)]
+pub struct Permit {
+    pub lead: Option<Lead>,
+}
+
+impl Permit {
+    /// The response is not stored: who waits goes on alone.
+    pub fn refuse(self, cache: &Cache, text: &[u8], space: usize, refusal: Refusal, status: u16, now_ms: u64) {
+        // A single request's own wish, or its bad luck, says nothing about the next one.
+        let passing = matches!(
+            refusal,
+            Refusal::RequestNoStore
+                | Refusal::MinUses
+                | Refusal::Incomplete
+                | Refusal::Busy
+                | Refusal::Overtaken
+                | Refusal::Cookie
+        );
+        if !passing && status < 500 {
+            cache.not_storable(Place::of(text, space).primary, now_ms);
+        }
+        if let Some(lead) = self.lead {
+            lead.set_free();
+        }
+    }
+}
+
+/// The object that a response becomes, but for its body; and where it is one of several, their list.
+pub struct Begun {
+    pub key: u128,
+    pub label: Label,
+    pub meta: Meta,
+    pub fields: Vec<u8>,
+    sets: Option<Sets>,
+}
+
+impl Begun {
+    pub fn object(&self, body: Body) -> Object {
+        Object::new(self.key, self.label.clone(), self.meta.clone(), self.fields.clone(), body)
+    }
+
+    pub fn into_object(self, body: Body) -> Object {
+        Object::new(self.key, self.label, self.meta, self.fields, body)
+    }
+}
+
+impl Cache {
+    /// Makes an object of the response in `work`, or says why not.
+    pub fn begin(
+        &self,
+        core: &Core,
+        flow: &Flow<'_>,
+        work: &mut Work,
+        place_text: &[u8],
+        space: usize,
+        times: Exchanged,
+    ) -> Result<Begun, Refusal> {
+        let place = Place::of(place_text, space);
+        let (control, meta) = flow.storing(&work.request, &work.response, times);
+        let meta = meta?;
+        let Some(rules) = flow.cache_rules() else { return Err(Refusal::Method) };
+        let names = match vary_of(&work.response) {
+            _ if flow.ignores_vary() => Vec::new(),
+            Vary::Fields(names) => names,
+            Vary::Any => return Err(Refusal::Vary),
+        };
+        if rules.policy.min_uses > 1 && !self.counts_up(place.primary, rules.policy.min_uses) {
+            return Err(Refusal::MinUses);
+        }
+        let expected = match work.response.framing {
+            Framing::Length(length) => length,
+            _ => 0,
+        };
+        if expected > rules.policy.max_object || (self.disk.is_none() && expected > self.most_in_memory) {
+            return Err(Refusal::TooLarge);
+        }
+        let mut fields = Vec::with_capacity(512);
+        write_stored_fields(&work.response, &control, &mut fields);
+        if work.response.values(FieldKind::Date).next().is_none() {
+            // RFC 9110, section 6.6.1: a recipient with a clock adds it to what it stores.
+            fields.extend_from_slice(b"Date: ");
+            core.write_date(Instant::now(), &mut fields);
+            fields.extend_from_slice(b"\r\n");
+        }
+        let mut tags = tags_of(&work.response);
+        tags.extend(rules.policy.tags.iter().cloned());
+        let (tags, groups) = (tags.join("\n"), groups_of(&work.response).join("\n"));
+        let content_type =
+            lines(&fields).find(|l| l.name.eq_ignore_ascii_case(b"content-type")).map(|l| l.value.to_vec());
+        let known = match self.memory.peek(place.primary) {
+            Some(Slot::Sets(sets)) if sets.label.is_of(place.space, place.key) => Some(sets),
+            _ => None,
+        };
+        let (key, sets) = match (&known, names.is_empty()) {
+            (None, true) => (place.primary, None),
+            _ => {
+                let sets = joined(known.as_deref(), &names, place);
+                (variant_key(&sets, &names, &work.request, &mut work.scratch), Some(sets))
+            }
+        };
+        let mut selecting = Vec::new();
+        write_selecting(&names, &work.request, &mut selecting);
+        let parts = LabelParts {
+            space: place.space,
+            key: place.key,
+            selecting: &selecting,
+            tags: tags.as_bytes(),
+            groups: groups.as_bytes(),
+            content_type: content_type.as_deref().unwrap_or_default(),
+        };
+        Ok(Begun { key, label: Label::new(parts), meta, fields, sets })
+    }
+
+    /// The list of variants is there before the variant.
+    pub(super) fn announce(&self, begun: &mut Begun) {
+        let Some(sets) = begun.sets.take() else { return };
+        if let Some(disk) = &self.disk {
+            let meta = Meta { status: SETS_STATUS, ..begun.meta.clone() };
+            let (label, mut head) = super::disk_form(&meta, &sets.label, &[]);
+            head.extend_from_slice(&sets.to_bytes());
+            disk.put(sets.key, label, head, Vec::new());
+        }
+        self.memory.insert(sets.key, Slot::Sets(Arc::new(sets)));
+    }
+
+    /// Whether the object may still be kept: nothing was purged since its request was sent.
+    pub(super) fn overtaken(&self, object: &Object) -> bool {
+        self.bans.overtook(object)
+    }
+}
+
+/// The list with these names in front.
+fn joined(known: Option<&Sets>, names: &[String], place: Place<'_>) -> Sets {
+    let mut sets: Vec<Vec<String>> = vec![names.to_vec()];
+    let generation = match known {
+        Some(known) => {
+            sets.extend(known.sets.iter().filter(|set| set.as_slice() != names).cloned());
+            sets.truncate(MOST_SETS);
+            known.generation
+        }
+        None => {
+            let mut random = [0; 8];
+            // Without random numbers the clock of the place is as good: it only has to differ from the one before.
+            let _ = getrandom::fill(&mut random);
+            u64::from_le_bytes(random)
+        }
+    };
+    let label = Label::new(LabelParts { space: place.space, key: place.key, ..LabelParts::default() });
+    Sets { key: place.primary, label, generation, sets }
+}
+
+/// Whether the client wants the response as it is: nothing of the stored one would look otherwise.
+pub fn is_plain(flow: &Flow<'_>, request: &RequestHead) -> bool {
+    let ask = flow.ask();
+    request.method == Method::Get && !ask.range && !ask.conditional
+}
+
+/// Stores a response whose body stands whole in the buffer, and leaves it there to be passed on.
+pub fn store_whole(cache: &Cache, work: &Work, mut begun: Begun, permit: Permit) -> bool {
+    let length = match work.response.framing {
+        Framing::None => 0,
+        Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        Framing::Chunked | Framing::UntilClose => return false,
+    };
+    let Some(bytes) = work.upstream_in.bytes().get(..length) else { return false };
+    let body = if bytes.is_empty() { Body::None } else { Body::One(Arc::from(bytes)) };
+    cache.announce(&mut begun);
+    let object = Arc::new(begun.into_object(body));
+    let overtaken = cache.overtaken(&object);
+    if !overtaken {
+        cache.keep(Arc::clone(&object), false);
+    }
+    if let Some(lead) = permit.lead {
+        lead.leave();
+        if overtaken {
+            lead.set_free();
+        } else {
+            lead.share(object);
+        }
+    }
+    true
+}
+
+pub fn fits_buffer(work: &Work) -> bool {
+    match work.response.framing {
+        Framing::None => true,
+        Framing::Length(length) => length <= work.upstream_in.len() as u64,
+        Framing::Chunked | Framing::UntilClose => false,
+    }
+}
+
+/// What a successful unsafe request made invalid goes (RFC 9111, section 4.4).
+pub fn invalidate(cache: &Arc<Cache>, snapshot: &Snapshot, flow: &Flow<'_>, work: &mut Work, now_ms: u64) {
+    let Some(invalid) = flow.invalidation(&work.request, &work.response) else { return };
+    let text = &mut work.scratch;
+    for target in &invalid.targets {
+        for rules in snapshot.caching.all() {
+            text.clear();
+            text.extend_from_slice(rules.space.as_bytes());
+            text.push(b'\n');
+            text.extend_from_slice(target);
+            cache.forget(xxh3_128(text));
+        }
+        let url = String::from_utf8_lossy(url_of(target)).into_owned();
+        if snapshot.caching.all().any(|rules| !rules.keys_are_urls()) {
+            cache.purge_later(Selector::Url(url), now_ms);
+        } else {
+            // Fetches that began before must not bring it back.
+            cache.bans.settle(&cache.bans.add(Selector::Url(url), false, now_ms));
+        }
+    }
+    for group in invalid.groups {
+        let origin = invalid.targets.first().map(|t| String::from_utf8_lossy(origin_of(t)).into_owned());
+        cache.purge_later(Selector::OriginGroup { origin: origin.unwrap_or_default(), group }, now_ms);
+    }
+}

@@ -1,0 +1,212 @@
+//! The driver's dealings with the cache: looks, serves, stores.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use reviver_cache::{Exchanged, Why, write_validators};
+use reviver_flow::{Command, Event, Flow, Looked, Relayed};
+use reviver_http::{Framing, H1Sink, Method};
+
+use crate::cache::{self, Cache, Lookup, Object, Permit};
+use crate::connection::Connection;
+use crate::core::CoreSnapshot;
+use crate::driver::{self, Then};
+use crate::work::Work;
+
+/// What a flow carries from its look to its end.
+#[derive(Default)]
+pub struct Carried {
+    stored: Option<Arc<Object>>,
+    collapsed: bool,
+    permit: Option<Permit>,
+    /// When the request went to the upstream.
+    pub requested: Option<Instant>,
+}
+
+pub async fn look_up(
+    connection: &mut Connection,
+    work: &mut Work,
+    flow: &mut Flow<'_>,
+    snapshot: &Rc<CoreSnapshot>,
+    carried: &mut driver::Carried<'_>,
+) -> Command {
+    let Some(cache) = &snapshot.cache else {
+        let looked = Looked::Fetch { why: Why::Unreadable, validators: Vec::new(), on_error: false, whole: false };
+        return flow.step(Event::Looked(looked), Instant::now());
+    };
+    let lookup = cache::look_up(connection, work, flow, snapshot, cache).await;
+    let now = Instant::now();
+    match lookup {
+        Lookup::Serve { why, object, collapsed } => {
+            carried.cache.stored = Some(object);
+            carried.cache.collapsed = collapsed;
+            flow.step(Event::Looked(Looked::Serve(why)), now)
+        }
+        Lookup::Fetch { why, stored, permit } => {
+            let mut validators = Vec::new();
+            let mut on_error = false;
+            if let Some(object) = &stored {
+                write_validators(&object.fields, &mut H1Sink(&mut validators));
+                on_error = flow.may_serve_on_error(&object.meta, connection.core.unix_ms_at(now));
+            }
+            let whole = permit.is_some();
+            carried.cache.stored = stored;
+            carried.cache.permit = permit;
+            flow.step(Event::Looked(Looked::Fetch { why, validators, on_error, whole }), now)
+        }
+        Lookup::ClientGone => flow.step(Event::ClientGone, now),
+    }
+}
+
+pub async fn serve(
+    connection: &mut Connection,
+    work: &mut Work,
+    flow: &mut Flow<'_>,
+    snapshot: &Rc<CoreSnapshot>,
+    carried: &mut driver::Carried<'_>,
+    why: Why,
+    keep: bool,
+) -> Command {
+    let (Some(cache), Some(object)) = (&snapshot.cache, carried.cache.stored.take()) else {
+        return flow.step(Event::Unreadable, Instant::now());
+    };
+    // What an upstream has answered instead is not read.
+    carried.upstream = None;
+    if let Some(exchange) = carried.exchange.take() {
+        exchange.settle(&mut flow.record);
+        exchange.give_up(connection, work);
+    }
+    carried.cache.permit = None;
+    let collapsed = carried.cache.collapsed;
+    let served = cache::serve(connection, work, flow, cache, &object, why, collapsed, keep).await;
+    let now = Instant::now();
+    if served.unreadable {
+        cache.forget(object.key);
+        return flow.step(Event::Unreadable, now);
+    }
+    finish(work, carried, &served);
+    flow.step(Event::Relayed(served.outcome), now)
+}
+
+fn finish(work: &Work, carried: &mut driver::Carried<'_>, served: &cache::Served) {
+    carried.written += served.bytes;
+    carried.own_body = served.body;
+    carried.response = !matches!(served.outcome, Relayed::NothingSent(_));
+    carried.then = Some(match served.outcome {
+        Relayed::Complete if served.keep_alive => Then::KeepAlive,
+        Relayed::Complete => Then::after_last(work),
+        _ => Then::Close,
+    });
+}
+
+fn exchanged(connection: &Connection, carried: &driver::Carried<'_>, now: Instant) -> Exchanged {
+    let requested = carried.cache.requested.unwrap_or(now);
+    Exchanged { requested_ms: connection.core.unix_ms_at(requested), received_ms: connection.core.unix_ms_at(now) }
+}
+
+pub fn freshen(
+    connection: &Connection,
+    work: &mut Work,
+    flow: &mut Flow<'_>,
+    snapshot: &Rc<CoreSnapshot>,
+    carried: &mut driver::Carried<'_>,
+    now: Instant,
+) -> Command {
+    let times = exchanged(connection, carried, now);
+    let renewed = match (&snapshot.cache, carried.cache.stored.take()) {
+        (Some(cache), Some(object)) => cache::freshen(cache, flow, work, &object, times),
+        _ => None,
+    };
+    // A 304 has no content: the connection is free again.
+    let quiet = work.response.keep_alive && work.upstream_in.is_empty();
+    if let Some(mut upstream) = carried.upstream.take().filter(|_| quiet)
+        && let Some(home) = upstream.home.take()
+    {
+        home.give(upstream, now);
+    }
+    let looked = match renewed {
+        Some(object) => {
+            if let Some(lead) = carried.cache.permit.take().and_then(|permit| permit.lead) {
+                lead.leave();
+                lead.share(Arc::clone(&object));
+            }
+            carried.cache.stored = Some(object);
+            Looked::Serve(Why::Validated)
+        }
+        None => Looked::Fetch {
+            why: Why::Stale,
+            validators: Vec::new(),
+            on_error: false,
+            whole: carried.cache.permit.is_some(),
+        },
+    };
+    flow.step(Event::Looked(looked), now)
+}
+
+/// Stores the response that is about to be relayed, where it may be. None: it is still to be relayed.
+#[allow(clippy::too_many_arguments)]
+pub async fn relay(
+    connection: &mut Connection,
+    work: &mut Work,
+    flow: &mut Flow<'_>,
+    snapshot: &Rc<CoreSnapshot>,
+    cache: &Arc<Cache>,
+    carried: &mut driver::Carried<'_>,
+    now: Instant,
+    keep: bool,
+) -> Option<Command> {
+    let now_ms = connection.core.unix_ms_at(now);
+    if !matches!(work.request.method, Method::Get | Method::Head) {
+        cache::invalidate(cache, &snapshot.snapshot, flow, work, now_ms);
+        return None;
+    }
+    let permit = carried.cache.permit.take()?;
+    carried.cache.stored = None;
+    let text = std::mem::take(&mut work.key);
+    let space = flow.cache_rules().map_or(0, |rules| rules.space.len());
+    let times = exchanged(connection, carried, now);
+    let begun = cache.begin(&connection.core, flow, work, &text, space, times);
+    let outcome = match begun {
+        Err(refusal) => {
+            flow.set_refusal(refusal);
+            permit.refuse(cache, &text, space, refusal, work.response.status, now_ms);
+            if flow.upstream_method(&work.request).0 != work.request.method {
+                // The content that the client has not asked for is not read.
+                work.response.framing = Framing::None;
+                carried.upstream.iter_mut().for_each(|upstream| upstream.home = None);
+            }
+            None
+        }
+        Ok(begun) => {
+            flow.set_stored(begun.meta.ttl_ms(now_ms));
+            if cache::is_plain(flow, &work.request) && cache::fits_buffer(work) {
+                cache::store_whole(cache, work, begun, permit);
+                None
+            } else {
+                let upstream = carried.upstream.take()?;
+                let idle = carried.exchange.as_ref()?.idle();
+                let served = cache::relay(connection, work, flow, cache, begun, permit, upstream, idle, keep).await;
+                finish(work, carried, &served);
+                Some(flow.step(Event::Relayed(served.outcome), Instant::now()))
+            }
+        }
+    };
+    work.key = text;
+    outcome
+}
+
+/// Removes what is stored under the request's target.
+pub async fn purge(
+    connection: &Connection,
+    work: &mut Work,
+    flow: &mut Flow<'_>,
+    snapshot: &Rc<CoreSnapshot>,
+) -> Command {
+    let now = Instant::now();
+    let Some(cache) = &snapshot.cache else { return flow.step(Event::Purged(0), now) };
+    let mut key = Vec::new();
+    flow.write_cache_key(&work.request, &mut key);
+    let purged = cache.purge_url(&key, connection.core.unix_ms_at(now)).await;
+    flow.step(Event::Purged(purged), Instant::now())
+}
