@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use reviver_http::{FieldKind, RequestHead, ResponseHead};
+use reviver_http::{FieldKind, HeadLimits, RequestHead, ResponseHead};
 
 use crate::fields::{received, stored};
 use crate::freshness::Facts;
@@ -41,6 +41,10 @@ pub fn update(
         return Updated::Other;
     }
     let merged = merge(fields, response, times);
+    // an origin that sends ever new names: better a new response than one that grows
+    if lines(&merged).count() > HeadLimits::MAX_FIELDS {
+        return Updated::Other;
+    }
     let control = Control::read(stored(&merged), &rules.targeted);
     let facts = Facts {
         // that of the stored response was of another time

@@ -202,3 +202,15 @@ fn section_4_3_5_a_head_updates_what_it_does_not_contradict() {
         }
     }
 }
+
+#[test]
+fn fields_do_not_grow_without_end() {
+    let named =
+        |start: &str, count: usize| (0..count).map(|at| format!("{start}-{at}: 1")).collect::<Vec<_>>().join("\r\n");
+    let old = named("Old", 150);
+    for (count, stored) in [(50, true), (150, false)] {
+        let updated = answered(&[], &["ETag: \"a\"", &old], 304, &[&named("New", count)], &plain());
+        assert_eq!(matches!(updated, Updated::Stored { .. }), stored, "{updated:?}");
+        assert_eq!(updated == Updated::Other, !stored);
+    }
+}
