@@ -67,6 +67,7 @@ pub(super) fn response(text: &str) -> ResponseHead {
 /// A request that was passed on to a pool and answered.
 pub(super) fn record() -> Record {
     Record {
+        cache: None,
         started_ms: 1_767_323_045_678,
         listener: 0,
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
