@@ -33,6 +33,8 @@ pub struct Loaded {
     pub sequence: u64,
     pub bytes: u64,
     pub read_only: bool,
+    /// What has a lower sequence cannot be trusted; the files do not say so yet.
+    pub lost_before: Option<u64>,
     /// What people should know.
     pub news: Vec<String>,
 }
@@ -64,6 +66,7 @@ pub fn load(folder: &Path, segment: u64) -> io::Result<Loaded> {
             sequence: 0,
             bytes: 0,
             read_only: false,
+            lost_before: None,
             news: Vec::new(),
         },
         indices: BTreeSet::new(),
@@ -142,23 +145,20 @@ impl Loader<'_> {
         }
         let SegmentHeader::Shared { nonce } = header else {
             if len >= SEGMENT_HEADER as u64 {
-                self.damaged += 1;
-                self.cleared = self.cleared.max(self.loaded.sequence + 1);
+                self.lose(self.loaded.sequence + 1);
             }
             disk::remove(&path);
             return Ok(());
         };
         let mut bytes = Vec::new();
         if disk::read(&file, 0, &mut [], len as usize, &mut bytes, true).is_err() {
-            self.damaged += 1;
-            self.cleared = self.cleared.max(self.loaded.sequence + 1);
+            self.lose(self.loaded.sequence + 1);
             disk::remove(&path);
             return Ok(());
         }
         let (index, end, lost_before) = scan(&bytes, nonce);
         if let Some(lost_before) = lost_before {
-            self.damaged += 1;
-            self.cleared = self.cleared.max(lost_before);
+            self.lose(lost_before);
         }
         let cut = end < len && file.set_len(end).is_ok();
         let segment = self.add(number, false, file, nonce, if cut { end } else { len });
@@ -168,6 +168,13 @@ impl Loader<'_> {
             .store((INDEX_HEADER + index.entries.len() * ENTRY + index.labels.len()) as u64, Ordering::Relaxed);
         segment.rest().index = Some(index);
         Ok(())
+    }
+
+    /// Something is gone that may have taken away what has a lower sequence.
+    fn lose(&mut self, sequence: u64) {
+        self.damaged += 1;
+        self.cleared = self.cleared.max(sequence);
+        self.loaded.lost_before = self.loaded.lost_before.max(Some(sequence));
     }
 
     fn own(&mut self, number: u64) -> io::Result<()> {

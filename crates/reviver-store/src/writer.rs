@@ -66,6 +66,7 @@ pub struct Content {
 
 impl Writer {
     pub fn new(core: Arc<Core>, loaded: crate::load::Loaded) -> Writer {
+        let lost = loaded.lost_before.map(|sequence| Record::note(Kind::Clear, 0, sequence));
         Writer {
             core,
             order: loaded.order,
@@ -75,7 +76,7 @@ impl Writer {
             free_ids: Vec::new(),
             batch: Vec::new(),
             batch_len: 0,
-            owed: Vec::new(),
+            owed: lost.into_iter().collect(),
             doomed: Vec::new(),
         }
     }
@@ -84,6 +85,8 @@ impl Writer {
         self.seal_old();
         if self.core.health.accepts() {
             let _ = self.room(0);
+            self.pay();
+            let _ = self.flush();
         }
         loop {
             let mut taken = self.core.queue.take(self.patience());
