@@ -10,7 +10,7 @@ use crate::{Basis, ContentRange};
 
 /// Section 4.2.2: what is typical.
 const HEURISTIC_PERCENT: u64 = 10;
-/// "A cache ought not" go far beyond a day without a word to anyone (section 4.2.2).
+/// Beyond a day RFC 7234, section 4.2.2, asked for a warning, which there is no longer.
 const HEURISTIC_MOST_MS: u64 = 24 * 3600 * 1000;
 /// From this on `Last-Modified` is a strong validator: clocks that differ do not matter (RFC 9110, section 8.8.2.2).
 const STRONG_AFTER_MS: u64 = 60_000;

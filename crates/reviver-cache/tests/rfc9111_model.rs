@@ -254,7 +254,7 @@ impl Response {
             self.public() || self.s_maxage().is_some() || self.has(|said| matches!(said, Said::MustRevalidate));
         self.status >= 200
             && self.status != 304
-            && !(understands && !is_understood)
+            && (is_understood || !understands)
             && !no_store
             && !request.asked.iter().any(|asked| matches!(asked, Asked::NoStore))
             && !self.has(|said| matches!(said, Said::Private))
