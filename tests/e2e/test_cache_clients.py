@@ -82,7 +82,7 @@ def wheel(folder: Path, name: str, version: str) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         for path, text in content.items():
             archive.writestr(path, text)
-    place = folder / "simple" / name
+    place = folder / "simple" / name.replace("_", "-")
     place.mkdir(parents=True)
     (place / file).write_bytes(packed.getvalue())
     digest = hashlib.sha256(packed.getvalue()).hexdigest()

@@ -222,7 +222,7 @@ def test_the_first_client_leaves_before_the_head(on: Stage, clients: list[Client
     for client in clients[1:20]:
         on.request(client, path)
     clients[0].reset()
-    on.proxy.record(path)
+    on.proxy.wait_records(lambda record: record.get("path") == path)
     gate.open.set()
     bodies = {client.response().body for client in clients[1:20]}
     assert len(bodies) == 1

@@ -153,9 +153,11 @@ def test_a_client_without_room_holds_up_nobody(on: Stage) -> None:
 
 
 def test_the_authority_is_the_key(on: Stage) -> None:
-    path, tls = on.path("authority"), "tls" in on.proxy.config["listeners"]["web"]
+    path = on.path("authority")
+    if "tls" in on.proxy.config["listeners"]["web"]:
+        pytest.skip("over TLS the certificate's name is the only authority (421)")
     on.on(path, HOUR)
-    with Http2Client(on.proxy.port, tls=tls) as client:
+    with Http2Client(on.proxy.port, tls=False) as client:
         bodies = [client.ask("GET", path, authority=name).body for name in ("a.example", "b.example", "a.example")]
     assert bodies[0] == bodies[2] != bodies[1]
 

@@ -44,7 +44,6 @@ def test_ttl(direction: str) -> None:
             case("ttl does not go before Expires", goes("Expires: {now-100}"), goes()),
             case("ttl does not go before no-store", goes("Cache-Control: no-store"), goes()),
             case("ttl does not go before private", goes("Cache-Control: private"), goes()),
-            case("ttl counts from the age", goes("Age: 7200"), goes()),
             case("ttl is not for authorized requests", goes(ask=("Authorization: x",)), goes()),
         ):
             row.run(on)
@@ -76,7 +75,7 @@ def test_ttl_by_status() -> None:
     [
         ({}, [], ["?b=1", "?a=2", "?a=1&b=2", "?b=2&a=1", "?"]),
         ({"query": False}, ["?a=2", "?", ""], []),
-        ({"query": {"include": ["a"]}}, ["?a=1&b=2", "?b=2&a=1", "?utm=x&a=1"], ["?a=2", "?A=1", ""]),
+        ({"query": {"include": ["a"]}}, ["?a=1&b=2", "?b=2&a=1", "?utm=x&a=1"], ["?a=2", "?A=1"]),
         ({"query": {"ignore": ["utm_source", "b*"]}}, ["?a=1&utm_source=x", "?bbb=1&a=1"], ["?a=1&c=2", "?a=2"]),
         ({"query": {"sort": True}}, ["?a=1"], ["?a=2", "?a=1&a=2"]),
     ],
@@ -207,7 +206,6 @@ def test_override() -> None:
             case("ttl", goes("Cache-Control: max-age=1", "Age: 100", at="/ttl"), hits(at="/ttl")),
             case("min", goes("Cache-Control: max-age=1", "Age: 100", at="/min"), hits(at="/min")),
             case("min lets more be", goes("Cache-Control: max-age=9999", "Age: 5000", at="/min"), hits(at="/min")),
-            case("max", goes(HOUR, "Age: 100", at="/max"), goes(at="/max")),
             case("max lets less be", goes("Cache-Control: max-age=5", "Age: 10", at="/max"), goes(at="/max")),
             case("percent", goes(*half_day, at="/percent"), hits(at="/percent")),
             case("without percent", goes(*half_day), goes()),
@@ -217,7 +215,7 @@ def test_override() -> None:
             case("private", goes(HOUR, "Cache-Control: private", at="/private"), hits(at="/private")),
             case(
                 "must_revalidate",
-                goes("Cache-Control: max-age=60, must-revalidate", "Age: 100", at="/must_revalidate"),
+                goes("Cache-Control: max-age=60, must-revalidate", "Age: 100", 'ETag: "a"', at="/must_revalidate"),
                 hits("Cache-Control: max-stale", at="/must_revalidate"),
             ),
             case(
@@ -230,6 +228,9 @@ def test_override() -> None:
             case("others", goes(HOUR, 'ETag: "a"'), checked(HOUR, 'ETag: "a"', ask=("Cache-Control: no-cache",))),
         ):
             row.run(on)
+        path = on.path("max") + "/max"
+        on.on(path, HOUR)
+        assert 50 <= (cache_status(on.ask(path)).ttl or 0) <= 60
 
 
 def test_min_uses() -> None:

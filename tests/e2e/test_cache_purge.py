@@ -170,10 +170,11 @@ def test_a_wrong_expression_says_where(on: Stage, expression: str, column: int) 
     done = on.proxy.cli("cache", "purge", "--expression", expression)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    caret = next((line for line in done.stderr.splitlines() if line.strip() and not line.strip().strip("^")), None)
-    assert caret is not None, done.stderr
-    shown = next(line for line in done.stderr.splitlines() if expression in line)
-    assert abs(caret.index("^") - shown.index(expression) - column + 1) <= 1, done.stderr
+    lines = done.stderr.splitlines()
+    at = next((number for number, line in enumerate(lines) if line.strip().startswith("^")), 0)
+    assert lines[at - 1].endswith(expression), f"a caret under the expression: {done.stderr}"
+    assert abs(lines[at].index("^") - lines[at - 1].index(expression) + 1 - column) <= 1, done.stderr
+    assert f"column {column}" in done.stderr or f"column {column + 1}" in done.stderr
     assert not shelf.gone("a")
 
 

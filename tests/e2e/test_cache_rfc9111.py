@@ -178,7 +178,7 @@ LIFETIMES = [
     twice("1.2.2 max-age beyond 2^31", cc("max-age=2147483649"), fresh=True),
     twice("1.2.2 max-age beyond 2^64", cc("max-age=99999999999999999999999"), fresh=True),
     twice("4.2.2 a tenth of the time since the modification", *FRESH_BY_RULE, fresh=True),
-    twice("4.2.2 modified only now", "Date: {now}", "Last-Modified: {now-5}", fresh=False),
+    twice("4.2.2 modified only now", "Date: {now}", "Last-Modified: {now}", fresh=False),
     twice("4.2.2 modified in the future", "Date: {now}", "Last-Modified: {now+3600}", fresh=False),
     twice("4.2.2 at most a day", "Date: {now-90000}", "Last-Modified: {now-864000000}", fresh=False),
     twice("4.2.2 never against explicit freshness", cc("max-age=60"), *FRESH_BY_RULE, "Age: 100", fresh=False),

@@ -120,7 +120,7 @@ def test_an_error_is_covered(on: Stage, status: int) -> None:
     assert on.asked(path) == 2, "the origin is asked first"
     assert int(response.fields.get("Age") or "0") >= 100
     assert (
-        on.proxy.wait_records(lambda r: r.get("path") == path and r["cache"] == "stale")[0]["cache_reason"]
+        on.proxy.wait_records(lambda r: r.get("path") == path and r.get("cache") == "stale")[0]["cache_reason"]
         == "stale_if_error"
     )
 
@@ -217,7 +217,7 @@ def test_windows_of_the_configuration() -> None:
 
 
 def test_max_stale_is_still_the_clients_choice(on: Stage) -> None:
-    case("5.2.1.2 max-stale", goes(*OLD), hits("Cache-Control: max-stale=100")).run(on)
+    case("5.2.1.2 max-stale", goes(*OLD, TAG), hits("Cache-Control: max-stale=100")).run(on)
 
 
 def test_reading_goes_on_while_it_is_validated(on: Stage) -> None:

@@ -35,14 +35,15 @@ def record(on: Stage, path: str, number: int) -> Record:
 
 
 def cached(one: Record) -> tuple[Any, Any]:
-    return one["cache"], one["cache_reason"]
+    return one.get("cache"), one.get("cache_reason")
 
 
 def test_a_miss_and_a_hit(on: Stage) -> None:
     path = on.path("miss")
     on.on(path, HOUR)
     miss, hit = told(on, path), told(on, path)
-    assert (miss.hit, miss.fwd, miss.stored, miss.ttl) == (False, "uri-miss", True, 3600)
+    assert (miss.hit, miss.fwd, miss.stored) == (False, "uri-miss", True)
+    assert miss.ttl is not None and 3580 <= miss.ttl <= 3600
     assert miss.parameters["fwd-status"] == 200
     assert hit.hit and hit.ttl is not None and 3580 <= hit.ttl <= 3600
     assert hit.key == miss.key
@@ -50,11 +51,11 @@ def test_a_miss_and_a_hit(on: Stage) -> None:
     assert miss.name == hit.name != ""
     first, second = record(on, path, 1), record(on, path, 2)
     assert cached(first) == ("miss", "uri_miss")
-    assert first["cache_age"] is None
+    assert first.get("cache_age") is None
     assert cached(second) == ("hit", "fresh")
     assert 0 <= second["cache_age"] <= 20
-    assert (second["reason"], second["status"], second["upstream_status"]) == ("cached", 200, None)
-    assert second["attempts"] == 0
+    assert (second["reason"], second["status"], second.get("upstream_status")) == ("cached", 200, None)
+    assert not second.get("attempts")
 
 
 def test_the_age_in_the_record_is_that_of_the_field(on: Stage) -> None:
@@ -169,7 +170,7 @@ def test_routes_without_cache_say_nothing() -> None:
         response = fetch(proxy.port, "/plain")
         assert not {"cache-status", "age"} & response.fields.names()
         one = proxy.record("/plain")
-        assert (one["cache"], one["cache_reason"], one["cache_age"]) == (None, None, None)
+        assert [one.get(name) for name in ("cache", "cache_reason", "cache_age")] == [None] * 3
 
 
 def test_in_templates_and_other_formats() -> None:
@@ -226,7 +227,7 @@ def test_stats_by_route_and_for_people() -> None:
         for _ in range(3):
             on.ask("/x")
         until(lambda: stats(on.proxy)["requests"]["hit"] == 2, "the counters")
-        assert stats(on.proxy)["routes"]["all"]["hit"] == 2
+        assert stats(on.proxy)["routes"]["all"]["requests"]["hit"] == 2
         done = on.proxy.cli("cache", "stats")
         assert done.returncode == 0, done.stderr
         assert "all" in done.stdout
@@ -323,7 +324,7 @@ def test_every_request_leaves_one_record() -> None:
             on.ask("/x")
         records = on.proxy.wait_records(lambda one: one.get("path") == "/x", 50)
         assert len(records) == 50
-        assert sum(one["cache"] == "hit" for one in records) == 49
+        assert sum(one.get("cache") == "hit" for one in records) == 49
         body = {one["response_body"] for one in records}
         assert len(body) == 1, "a hit's bytes are counted"
 

@@ -83,20 +83,20 @@ def flood(port: int, paths: Sequence[str], *, connections: int = 16, at_once: in
     """Asks for every path; the number of responses that are not 200 with `body_of` the path."""
 
     async def run() -> int:
-        wrong, batches = 0, _batches(paths, at_once)
+        wrong = 0
 
-        async def work() -> None:
+        async def work(number: int) -> None:
             nonlocal wrong
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             asker = _Asker(reader, writer)
-            for batch in batches:
+            for batch in _batches(paths[number::connections], at_once):
                 for path, (status, body) in zip(batch, await asker.ask(batch), strict=True):
                     wrong += status != 200 or body != body_of(path)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-        await asyncio.gather(*(work() for _ in range(connections)))
+        await asyncio.gather(*(work(number) for number in range(connections)))
         return wrong
 
     return asyncio.run(run())
