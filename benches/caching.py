@@ -56,15 +56,13 @@ def written(bench: Bench, name: str, targets: Sequence[str]) -> Path:
     return path
 
 
-def fill(bench: Bench, port: int, path: Path, count: int, lost: int = 0) -> None:
-    """Asks for everything until all of it but `lost` objects comes from the cache; raises MeasureError where it never
-    does.
-    """
+def fill(bench: Bench, port: int, path: Path, count: int) -> None:
+    """Asks for everything until all of it comes from the cache; raises MeasureError where it never does."""
     for _ in range(PASSES):
         before = bench.fetches()
         bounded(bench.put(Replay(path, CONNECTIONS, count), port, PATIENCE))
         fetched = bench.fetches() - before
-        if fetched <= lost:
+        if fetched == 0:
             return
         time.sleep(PASS_PAUSE)
     raise MeasureError(f"it does not keep {count} objects: {fetched} were fetched again in pass {PASSES}")
@@ -191,7 +189,8 @@ class CacheMemory(Scenario):
     about = (
         f"{objects:,} objects of {size} bytes are kept in memory; a fresh process, warmed up by hits on one object. "
         "Overhead is what the processes have more than before (PSS), less the bodies, by object: names, fields of the "
-        "response (about 170 bytes here) and all that the cache needs to find it."
+        "response (about 170 bytes here) and all that the cache needs to find it. HAProxy takes all of its memory at "
+        "the start, in blocks of 1 KiB; nginx keeps files."
     )
     metrics = (
         Metric("overhead", "overhead, bytes/object", 0),
@@ -203,8 +202,8 @@ class CacheMemory(Scenario):
     most_rounds = 1
 
     def subjects(self, bench: Bench) -> list[str]:
-        """Those that have a memory of their own."""
-        return caches(bench, lambda kind: kind.memory and not kind.plain)
+        """Those whose processes get larger with what they keep."""
+        return caches(bench, lambda kind: kind.grows and not kind.plain)
 
     @contextlib.contextmanager
     def session(self, bench: Bench, subject: str) -> Iterator[Measure]:
@@ -218,8 +217,7 @@ class CacheMemory(Scenario):
             bench.put(Replay(one, CONNECTIONS), port, bench.settings.warmup)
             time.sleep(SETTLE_SECONDS)
             before = process.pss_kib()
-            # HAProxy keeps one of two whose hashes begin alike
-            fill(bench, port, all_of_them, self.objects, self.objects // 1000)
+            fill(bench, port, all_of_them, self.objects)
             time.sleep(SETTLE_SECONDS)
             after = process.pss_kib()
         each = (after - before) * 1024 / self.objects
@@ -247,6 +245,8 @@ class CacheZipf(Scenario):
     main = "cpu_us"
     most_rounds = 1
     policies = ("Belady", "GDSF", "W-TinyLFU", "S3-FIFO", "LRU")
+    # the slower build, and one whose pages of 4 KiB leave no room here for most of what is small
+    left_out = ("nginx", "Squid")
     # few, so that the order in which they are served is the trace's
     connections = 16
 
@@ -255,8 +255,8 @@ class CacheZipf(Scenario):
         return ZIPF.shorter(10) if bench.settings.quick else ZIPF
 
     def subjects(self, bench: Bench) -> list[str]:
-        """All caches, then the simulated ones."""
-        names = caches(bench, lambda kind: not kind.plain and kind.name != "nginx")
+        """The caches, then the simulated ones."""
+        names = caches(bench, lambda kind: not kind.plain and kind.name not in self.left_out)
         simulated = [policy + SIMULATED for policy in self.policies]
         return names + simulated * ("libcachesim" in bench.toolbox.programs)
 

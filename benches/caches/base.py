@@ -31,9 +31,10 @@ class Cache(ABC):
     peer: ClassVar[str]
     # how its settings differ from the peer's, for the report
     settings: ClassVar[str]
-    # whether bodies are in memory of its own, and whether they can be in files
-    memory: ClassVar[bool] = True
+    # whether it can keep bodies in files
     disk: ClassVar[bool] = False
+    # whether its processes get larger with what it keeps: not where files have it, or where all is taken at the start
+    grows: ClassVar[bool] = True
     # the same program that keeps nothing: what a miss is compared with
     plain: ClassVar[bool] = False
 

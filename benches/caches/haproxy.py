@@ -40,6 +40,7 @@ class HaproxyCache(Cache):
 
     name = "HAProxy"
     peer = "HAProxy"
+    grows = False
     settings = "`total-max-size` as the scenario says, `max-object-size` 1 MiB; it does not collapse requests"
 
     def argv(self, folder: Path, port: int, origin: int, room: Room) -> list[str | Path]:

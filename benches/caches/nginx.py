@@ -58,8 +58,8 @@ class NginxCache(Cache):
 
     name = "nginx"
     peer = "nginx"
-    memory = False
     disk = True
+    grows = False
     settings = SETTINGS
 
     def argv(self, folder: Path, port: int, origin: int, room: Room) -> list[str | Path]:
