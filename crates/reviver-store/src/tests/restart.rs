@@ -161,7 +161,16 @@ fn files_of_others_are_left_alone_and_those_of_other_versions_are_not() {
     assert!(!names.iter().any(|name| name.contains("90")), "{names:?}");
 }
 
-fn many(count: u128, size: u64) -> f64 {
+/// Seconds that this thread has computed.
+fn computed() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call fills `time`, which lives for it.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Seconds until a store with so many objects is open, and those of them that were computed.
+fn many(count: u128, size: u64) -> (f64, f64) {
     let folder = Folder::new();
     let store = folder.open(size);
     for key in 0..count {
@@ -172,9 +181,9 @@ fn many(count: u128, size: u64) -> f64 {
         }
     }
     store.close();
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), computed());
     let store = folder.open(size);
-    let took = start.elapsed().as_secs_f64();
+    let took = (start.elapsed().as_secs_f64(), computed() - before);
     assert_eq!(store.stats().objects as u128, count);
     for key in (0..count).step_by(997) {
         let key = key.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
@@ -192,7 +201,8 @@ fn a_hundred_thousand_objects_come_back() {
 #[test]
 #[ignore = "measures, and writes half a gigabyte"]
 fn a_million_objects_come_back() {
-    println!("a million objects in {:.3} s", many(1_000_000, 2048 * MIB));
+    let (all, computed) = many(1_000_000, 2048 * MIB);
+    println!("a million objects in {all:.3} s, of which {computed:.3} s were computed");
 }
 
 #[test]
