@@ -13,10 +13,10 @@ use crate::table::{Published, Slot};
 use crate::writer::{Content, Then, Writer};
 
 impl Writer {
-    /// Makes an object of a body that has a file for itself. Room is made here.
-    pub fn write_own(&mut self, record: Record, content: &Content) -> io::Result<()> {
+    /// Makes an object of a body that has a file for itself. False: there is no room for it.
+    pub fn write_own(&mut self, record: Record, content: &Content) -> io::Result<bool> {
         if !self.room(OWN_BODY + record.body_len + record.len())? {
-            return Err(io::ErrorKind::FileTooLarge.into());
+            return Ok(false);
         }
         let segment = self.create(true)?;
         let mut parts: Vec<IoSlice<'_>> = content.body.iter().map(|piece| IoSlice::new(piece)).collect();
@@ -27,7 +27,7 @@ impl Writer {
         if written.is_err() {
             self.unlink(segment);
         }
-        written
+        written.map(|()| true)
     }
 
     fn extend(&self, segment: &Segment, len: u64) {
@@ -75,19 +75,24 @@ impl Writer {
         }
         let bytes = blocks.iter().map(|block| block.len() as u64).sum();
         match self.write_blocks(stream, at, &blocks, bytes) {
-            Ok(sums) => self.core.queue.release(stream.progress(bytes, &sums)),
-            Err(error) => {
-                if error.kind() != io::ErrorKind::FileTooLarge {
-                    self.report(&error);
-                }
-                stream.fail();
-            }
+            Ok(Some(sums)) => return self.core.queue.release(stream.progress(bytes, &sums)),
+            Ok(None) => {}
+            Err(error) => self.report(&error),
         }
+        self.core.drop_one();
+        stream.fail();
     }
 
-    fn write_blocks(&mut self, stream: &Stream, at: u64, blocks: &[Arc<[u8]>], bytes: u64) -> io::Result<Vec<u8>> {
+    /// Their checksums. None: there is no room for them.
+    fn write_blocks(
+        &mut self,
+        stream: &Stream,
+        at: u64,
+        blocks: &[Arc<[u8]>],
+        bytes: u64,
+    ) -> io::Result<Option<Vec<u8>>> {
         if !self.room(bytes)? {
-            return Err(io::ErrorKind::FileTooLarge.into());
+            return Ok(None);
         }
         let known = stream.parts().segment.clone();
         let segment = match known {
@@ -106,7 +111,7 @@ impl Writer {
             let sum = crc32c::crc32c_append(layout::seed(stream.sequence, index), block);
             sums.extend_from_slice(&sum.to_le_bytes());
         }
-        Ok(sums)
+        Ok(Some(sums))
     }
 
     pub fn finish_stream(&mut self, stream: &Arc<Stream>) {
@@ -146,10 +151,13 @@ impl Writer {
             return self.gather(record, content, Then::Publish);
         }
         let record = Record { kind: Kind::Own, ..record };
-        if let Err(error) = self.close_own(&segment, record, &content) {
-            self.report(&error);
-            self.unlink(segment);
-            self.abandon(record, &Then::Publish);
+        match self.close_own(&segment, record, &content) {
+            Ok(()) => self.core.works(),
+            Err(error) => {
+                self.report(&error);
+                self.unlink(segment);
+                self.abandon(record, &Then::Publish);
+            }
         }
     }
 

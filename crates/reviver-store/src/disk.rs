@@ -44,6 +44,8 @@ impl Name {
     pub fn parse(name: &str) -> Option<Name> {
         let (kind, rest) = name.split_once('-')?;
         let number: u64 = rest.strip_suffix(".index").unwrap_or(rest).parse().ok()?;
+        // so many are never reached by counting
+        let number = Some(number).filter(|number| *number < 1 << 60)?;
         let parsed = match kind {
             "segment" if rest.ends_with(".index") => Name::Index(number),
             "segment" => Name::Segment(number),
@@ -84,6 +86,11 @@ pub fn lock(path: &Path) -> io::Result<Option<File>> {
 
 pub fn is_read_only(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EROFS | libc::EACCES | libc::EPERM))
+}
+
+/// The process has no more of something; the file may be all right.
+pub fn is_short(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
 }
 
 pub fn is_full(error: &io::Error) -> bool {

@@ -10,7 +10,7 @@ use crate::queue::Op;
 use crate::segment::Segment;
 use crate::{BLOCK, Key, ReadError, disk};
 
-/// Bodies up to this size never get a file of their own.
+/// Bodies up to this size get no file of their own, unless memory is scarce.
 const EARLY: u64 = 4 * BLOCK as u64;
 
 /// Shared by the one who brings it, those who read it meanwhile, and the writer.
@@ -114,13 +114,15 @@ impl Incoming {
         let fits = !parts.ended && block.len() <= BLOCK && parts.appended + len <= core.max_object();
         if !fits || !core.queue.reserve(len, 2) {
             drop(parts);
+            core.drop_one();
             stream.fail();
             return false;
         }
         parts.appended += len;
         parts.reserved += len;
         parts.ended = block.len() < BLOCK;
-        if !parts.spilled && parts.appended <= EARLY {
+        let early = parts.appended <= EARLY && core.queue.bytes() <= core.tuning.queue / 2;
+        if !parts.spilled && early {
             parts.early.push(block);
             stream.written.store(parts.appended, Ordering::Release);
             let wakers = std::mem::take(&mut parts.wakers);

@@ -80,12 +80,18 @@ pub fn load(folder: &Path, segment: u64) -> io::Result<Loaded> {
     };
     let mut names = Vec::new();
     for file in std::fs::read_dir(folder)? {
-        names.extend(file?.file_name().to_str().and_then(Name::parse));
+        let file = file?;
+        let Some(name) = file.file_name().to_str().and_then(Name::parse) else {
+            continue;
+        };
+        loader.loaded.next_number = loader.loaded.next_number.max(name.number() + 1);
+        if file.file_type()?.is_file() {
+            names.push(name);
+        }
     }
     names.sort_by_key(|name| (name.number(), *name));
     loader.indices.extend(names.iter().filter(|name| matches!(name, Name::Index(_))).map(|name| name.number()));
     for name in names {
-        loader.loaded.next_number = name.number().saturating_add(1);
         match name {
             Name::Segment(number) => loader.shared(number)?,
             Name::Object(number) => loader.own(number)?,
@@ -102,14 +108,17 @@ pub fn load(folder: &Path, segment: u64) -> io::Result<Loaded> {
 }
 
 impl Loader<'_> {
-    fn open(&mut self, path: &Path) -> io::Result<File> {
-        match OpenOptions::new().read(true).write(true).open(path) {
+    /// And how long it is.
+    fn open(&mut self, path: &Path) -> io::Result<(File, u64)> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
             Err(error) if disk::is_read_only(&error) => {
                 self.loaded.read_only = true;
-                File::open(path)
+                File::open(path)?
             }
-            opened => opened,
-        }
+            opened => opened?,
+        };
+        let len = file.metadata()?.len();
+        Ok((file, len))
     }
 
     fn add(&mut self, number: u64, alone: bool, file: File, nonce: u64, len: u64) -> Arc<Segment> {
@@ -122,8 +131,14 @@ impl Loader<'_> {
 
     fn shared(&mut self, number: u64) -> io::Result<()> {
         let path = Name::Segment(number).path(self.folder);
-        let file = self.open(&path)?;
-        let len = file.metadata()?.len();
+        let (file, len) = match self.open(&path) {
+            Ok(opened) => opened,
+            Err(error) if disk::is_short(&error) => return Err(error),
+            Err(_) => {
+                self.lose(self.loaded.sequence + 1);
+                return Ok(());
+            }
+        };
         let header = read_header(&file);
         if header == SegmentHeader::Foreign {
             self.foreign += 1;
@@ -131,12 +146,13 @@ impl Loader<'_> {
             return Ok(());
         }
         if self.indices.contains(&number) {
-            if let Ok(Some((header, entries))) = read_entries(self.folder, number)
-                && header.data_len <= len
+            if let Ok(Some((index, entries))) = read_entries(self.folder, number)
+                && index.data_len <= len
+                && [SegmentHeader::Shared { nonce: index.nonce }, SegmentHeader::Broken].contains(&header)
             {
                 self.indices.remove(&number);
-                let segment = self.add(number, false, file, header.nonce, len);
-                let index_len = (INDEX_HEADER + entries.len() * ENTRY) as u64 + header.labels_len;
+                let segment = self.add(number, false, file, index.nonce, len);
+                let index_len = (INDEX_HEADER + entries.len() * ENTRY) as u64 + index.labels_len;
                 segment.index_len.store(index_len, Ordering::Relaxed);
                 entries.iter().for_each(|entry| self.apply(&segment, entry));
                 return Ok(());
@@ -179,8 +195,14 @@ impl Loader<'_> {
 
     fn own(&mut self, number: u64) -> io::Result<()> {
         let path = Name::Object(number).path(self.folder);
-        let file = self.open(&path)?;
-        let len = file.metadata()?.len();
+        let (file, len) = match self.open(&path) {
+            Ok(opened) => opened,
+            Err(error) if disk::is_short(&error) => return Err(error),
+            Err(_) => {
+                self.damaged += 1;
+                return Ok(());
+            }
+        };
         let header = read_header(&file);
         let SegmentHeader::Own { nonce } = header else {
             self.foreign += u64::from(header == SegmentHeader::Foreign);

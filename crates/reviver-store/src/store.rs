@@ -19,7 +19,7 @@ pub struct Store {
     core: Arc<Core>,
     readers: Arc<Readers>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Held as long as the store is open.
+    /// Held until it is closed.
     lock: Mutex<Option<File>>,
 }
 
@@ -38,21 +38,11 @@ impl Store {
         let Options { path, size } = options;
         let failed = |why| OpenError::Io { path: path.clone(), why };
         disk::make_folder(&path).map_err(failed)?;
-        let mut hindrance = None;
-        let lock = match disk::lock(&path.join("lock")) {
-            Ok(Some(file)) => Some(file),
-            Ok(None) => return Err(OpenError::Locked { path }),
-            // nothing can be written there, so nobody needs to be kept out
-            Err(error) if disk::is_read_only(&error) || disk::is_full(&error) => {
-                hindrance = Some(error);
-                None
-            }
-            Err(error) => return Err(failed(error)),
+        let lock = match disk::lock(&path.join("lock")).map_err(failed)? {
+            Some(file) => file,
+            None => return Err(OpenError::Locked { path }),
         };
         let mut loaded = load::load(&path, tuning.segment).map_err(failed)?;
-        if loaded.read_only {
-            hindrance = Some(std::io::Error::from_raw_os_error(libc::EROFS));
-        }
         let core = Arc::new(Core {
             folder: path.clone(),
             limit: size,
@@ -68,15 +58,15 @@ impl Store {
         for news in std::mem::take(&mut loaded.news) {
             core.tell(&news);
         }
-        if let Some(error) = hindrance {
-            core.failed(&error);
+        if loaded.read_only {
+            core.failed(&std::io::Error::from_raw_os_error(libc::EROFS));
         }
         let readers = Arc::new(Readers::default());
         let store = Arc::new(Store {
             core: Arc::clone(&core),
             readers: Arc::clone(&readers),
             threads: Mutex::default(),
-            lock: Mutex::new(lock),
+            lock: Mutex::new(Some(lock)),
         });
         let mut threads = Vec::new();
         let writer = Writer::new(Arc::clone(&core), loaded);

@@ -173,12 +173,11 @@ impl Writer {
         }
         let record = Record { kind: Kind::Own, ..record };
         match self.write_own(record, &content) {
-            Ok(()) => self.core.works(),
-            Err(error) => {
-                self.report(&error);
-                self.abandon(record, &Then::Publish);
-            }
+            Ok(true) => return self.core.works(),
+            Ok(false) => {}
+            Err(error) => self.report(&error),
         }
+        self.abandon(record, &Then::Publish);
     }
 
     fn replace_head(&mut self, key: Key, sequence: u64, body: u64, content: Content) {

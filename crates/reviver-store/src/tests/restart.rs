@@ -148,17 +148,31 @@ fn files_of_others_are_left_alone_and_those_of_other_versions_are_not() {
     for name in ["segment-900", "object-901"] {
         std::fs::write(folder.path().join(name), &foreign).unwrap();
     }
-    let others = ["notes.txt", "segment-x", "segment-07", "object-1.index", "segment-3.index.bak"];
+    let others = [
+        "notes.txt",
+        "segment-x",
+        "segment-07",
+        "object-1.index",
+        "segment-3.index.bak",
+        "segment-18446744073709551615",
+    ];
     for name in others {
         std::fs::write(folder.path().join(name), b"mine").unwrap();
     }
+    std::fs::create_dir(folder.path().join("segment-905")).unwrap();
+    std::os::unix::fs::symlink("segment-0", folder.path().join("segment-906")).unwrap();
     let (store, told) = folder.open_tuned(64 * MIB, quick(64 * MIB));
     assert!(is(&store, 1, 0, 10));
     let told = told.lock().unwrap();
     assert!(told.len() == 1 && told[0].contains("another version"), "{told:?}");
     let names: Vec<String> = folder.files().into_iter().map(|(name, _)| name).collect();
     assert!(others.iter().all(|name| names.iter().any(|other| other == name)), "{names:?}");
-    assert!(!names.iter().any(|name| name.contains("90")), "{names:?}");
+    assert!(!names.iter().any(|name| name.ends_with("900") || name.ends_with("901")), "{names:?}");
+    assert!(names.contains(&"segment-905".to_owned()) && names.contains(&"segment-906".to_owned()));
+    // what is written next stands in none of them
+    assert!(put(&store, 2, 0, 10));
+    drop(store);
+    assert!(is(&folder.open(64 * MIB), 2, 0, 10));
 }
 
 /// Seconds that this thread has computed.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 
-use super::{Folder, MIB, bytes, head, is, label, put};
-use crate::{BLOCK, Incoming, Key, ReadError, Store};
+use super::{Folder, KIB, MIB, bytes, head, is, label, put};
+use crate::core::Tuning;
+use crate::{BLOCK, Incoming, Key, ReadError, State, Store};
 
 #[derive(Default)]
 struct Woken(AtomicU64, std::sync::Condvar, std::sync::Mutex<()>);
@@ -165,8 +166,33 @@ fn a_stream_that_outgrows_the_store_is_given_up() {
     incoming.finish(None, None);
     store.sync();
     assert!(!store.contains(1));
+    assert_eq!((store.stats().state, store.stats().dropped), (State::Ok, 1));
     assert!(store.stats().bytes < MIB && store.stats().queued == 0, "{:?}", store.stats());
     assert!(put(&store, 2, 0, 100));
     store.sync();
     assert!(is(&store, 2, 0, 100));
+}
+
+#[test]
+fn many_slow_streams_do_not_take_the_queue_from_others() {
+    let folder = Folder::new();
+    let tuning = Tuning { queue: 512 * KIB, ..Tuning::new(64 * MIB) };
+    let (store, _) = folder.open_tuned(64 * MIB, tuning);
+    let streams: Vec<Incoming> = (0..50).map(|key| begin(&store, key)).collect();
+    for (key, incoming) in (0..).zip(&streams) {
+        bring(incoming, &bytes(key, 0, BLOCK));
+        wait_for(incoming, BLOCK as u64);
+        assert!(!incoming.has_failed());
+    }
+    store.sync();
+    assert!(store.stats().queued <= 512 * KIB, "{:?}", store.stats());
+    assert!(put(&store, 100, 0, 100_000));
+    for (key, incoming) in (0..).zip(&streams) {
+        bring(incoming, &bytes(key, 0, 2 * BLOCK)[BLOCK..][..100]);
+        incoming.finish(None, None);
+        store.sync();
+        assert!(is(&store, key, 0, BLOCK + 100));
+    }
+    assert!(is(&store, 100, 0, 100_000));
+    assert_eq!((store.stats().queued, store.stats().objects), (0, 51));
 }
