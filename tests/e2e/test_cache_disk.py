@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cache import Answer, Kept, reverse_stage, route, stats
+from tests.support.cache import Answer, Kept, route, stats
 from tests.support.client import Client, fetch
 from tests.support.flood import QuickOrigin, body_of, flood
 from tests.support.origin import Exchange, Origin
@@ -248,18 +248,6 @@ def test_sizes_are_kept(folder: Path) -> None:
             assert now["disk"]["limit"] == 32 * MIB
             assert now["disk"]["bytes"] >= 16 * MIB, "the room is used"
         assert used(folder) <= 32 * MIB * 1.05
-
-
-def test_memory_alone_is_bounded() -> None:
-    body = os.urandom(100_000)
-    with reverse_stage({"cache": {"memory": "8MiB"}}) as on:
-        on.origin.default = lambda exchange: Answer(200, (DAY,)).send(exchange, body)
-        for number in range(300):
-            assert len(on.ask(f"/{number}").body) == len(body)
-        now = stats(on.proxy)
-        assert now["disk"] is None
-        assert 4 * MIB <= now["memory"]["bytes"] <= 8 * MIB * 1.05
-        assert now["evicted"] >= 200
 
 
 def unstoppable(proxy: Proxy, origin: Origin) -> None:

@@ -21,7 +21,8 @@ OLD = ("Cache-Control: max-age=60", "Age: 100", 'ETag: "a"')
 
 @pytest.fixture(scope="module", params=["reverse", "forward"])
 def on(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    with stage(request.param) as ready:
+    """With one worker, so that records stand in the order of the requests."""
+    with stage(request.param, {"workers": 1}) as ready:
         yield ready
 
 
