@@ -50,7 +50,7 @@ pub struct Override {
     pub ignore: Ignored,
 }
 
-/// What is stored of a response with this head, or why it is not. The length of the body is not looked at beyond what
+/// What is stored of the response to a GET that has this head, or why it is not. (The client may have sent a HEAD.) The length of the body is not looked at beyond what
 /// `Content-Length` says.
 pub fn may_store(
     request: &RequestHead,
@@ -61,8 +61,8 @@ pub fn may_store(
     over: Option<&Override>,
     times: Exchanged,
 ) -> Result<Meta, Refusal> {
-    // a HEAD has nothing to store but what it says of a response to GET
-    if request.method != Method::Get || Ask::bypasses(request).is_some() {
+    // on behalf of a HEAD the whole response may have been asked for
+    if !matches!(request.method, Method::Get | Method::Head) || Ask::bypasses(request).is_some() {
         return Err(Refusal::Method);
     }
     // 304 is about another response, and no interim one is final (section 3)
@@ -187,7 +187,8 @@ fn is_understood(status: u16) -> bool {
 /// Statuses by which one client could make others see an error (a poisoned cache), and those that RFC 6585 forbids to
 /// store.
 fn blames_request(status: u16) -> bool {
-    matches!(status, 400 | 407 | 408 | 411..=417 | 421 | 422 | 425 | 426 | 428 | 429 | 431 | 511)
+    // of 414 the key holds what is at fault
+    matches!(status, 400 | 407 | 408 | 411..=413 | 415..=417 | 421 | 422 | 425 | 426 | 428 | 429 | 431 | 511)
 }
 
 /// Appends the fields that are stored, as lines: without those of one hop, of the connection and its framing, `Age`, and

@@ -8,7 +8,7 @@ use reviver_cache::{Exchanged, Why, write_validators};
 use reviver_flow::{Command, Event, Flow, Looked, Relayed};
 use reviver_http::{Framing, H1Sink, Method};
 
-use crate::cache::{self, Cache, Lookup, Object, Permit};
+use crate::cache::{self, Cache, Job, Lookup, Object, Permit};
 use crate::connection::Connection;
 use crate::core::CoreSnapshot;
 use crate::driver::{self, Then};
@@ -35,7 +35,12 @@ pub async fn look_up(
         let looked = Looked::Fetch { why: Why::Unreadable, validators: Vec::new(), on_error: false, whole: false };
         return flow.step(Event::Looked(looked), Instant::now());
     };
-    let lookup = cache::look_up(connection, work, flow, snapshot, cache).await;
+    if let Some(Job::Slice { whole, index, .. }) = connection.job() {
+        flow.set_slice(cache::slice_range(whole, *index));
+        let looked = Looked::Fetch { why: Why::Partial, validators: Vec::new(), on_error: false, whole: true };
+        return flow.step(Event::Looked(looked), Instant::now());
+    }
+    let lookup = cache::look_up(connection, work, flow, cache).await;
     let now = Instant::now();
     match lookup {
         Lookup::Serve { why, object, collapsed } => {
@@ -50,7 +55,13 @@ pub async fn look_up(
                 write_validators(&object.fields, &mut H1Sink(&mut validators));
                 on_error = flow.may_serve_on_error(&object.meta, connection.core.unix_ms_at(now));
             }
-            let whole = permit.is_some();
+            let part = permit.as_ref().is_some_and(|permit| permit.part);
+            let whole = permit.is_some() && !part;
+            let slice = flow.cache_rules().map_or(0, |rules| rules.policy.slice);
+            if whole && slice > 0 && stored.as_ref().is_none_or(|object| object.is_sliced()) {
+                let first = cache::first_slice(&work.request, slice) * slice;
+                flow.set_slice(Some((first, first + slice - 1)));
+            }
             carried.cache.stored = stored;
             carried.cache.permit = permit;
             flow.step(Event::Looked(Looked::Fetch { why, validators, on_error, whole }), now)
@@ -161,13 +172,42 @@ pub async fn relay(
         cache::invalidate(cache, &snapshot.snapshot, flow, work, now_ms);
         return None;
     }
-    let permit = carried.cache.permit.take()?;
+    let times = exchanged(connection, carried, now);
+    if matches!(connection.job(), Some(Job::Slice { .. })) {
+        return Some(piece(connection, work, flow, cache, carried, times).await);
+    }
+    let Some(permit) = carried.cache.permit.take() else {
+        if let Some(object) = carried.cache.stored.take().filter(|_| work.request.method == Method::Head) {
+            cache::compare(cache, flow, work, &object, times);
+        }
+        return None;
+    };
     carried.cache.stored = None;
     let text = std::mem::take(&mut work.key);
     let space = flow.cache_rules().map_or(0, |rules| rules.space.len());
-    let times = exchanged(connection, carried, now);
-    let begun = cache.begin(&connection.core, flow, work, &text, space, times);
+    let begun = cache.begin(flow, work, &text, space, times);
+    let asked = flow.slice().filter(|_| matches!(work.response.status, 206 | 416));
     let outcome = match begun {
+        // A part that the client may not have asked for, and that cannot be put to others.
+        Err(_) if asked.is_some() => Some(unsliced(flow)),
+        Ok(begun) if asked.is_some() => {
+            let index = asked.map_or(0, |(first, last)| first / (last - first + 1));
+            let size = asked.map_or(1, |(first, last)| last - first + 1);
+            match cache::slicing_of(&begun.fields, size, index) {
+                None => Some(unsliced(flow)),
+                Some(slicing) => {
+                    flow.set_stored(begun.meta.ttl_ms(now_ms));
+                    let upstream = carried.upstream.take()?;
+                    let idle = carried.exchange.as_ref()?.idle();
+                    let relay = cache::relay_slice(
+                        connection, work, flow, cache, begun, permit, upstream, idle, keep, slicing, index,
+                    );
+                    let served = Box::pin(relay).await;
+                    finish(work, carried, &served);
+                    Some(flow.step(Event::Relayed(served.outcome), Instant::now()))
+                }
+            }
+        }
         Err(refusal) => {
             flow.set_refusal(refusal);
             permit.refuse(cache, &text, space, refusal, work.response.status, now_ms);
@@ -194,6 +234,35 @@ pub async fn relay(
     };
     work.key = text;
     outcome
+}
+
+/// The request goes out again, for the whole response, which is not stored.
+fn unsliced(flow: &mut Flow<'_>) -> Command {
+    flow.set_slice(None);
+    flow.step(Event::Unreadable, Instant::now())
+}
+
+/// A piece that was asked for by the cache itself.
+async fn piece(
+    connection: &mut Connection,
+    work: &mut Work,
+    flow: &mut Flow<'_>,
+    cache: &Arc<Cache>,
+    carried: &mut driver::Carried<'_>,
+    times: Exchanged,
+) -> Command {
+    let outcome = match (connection.take_job(), carried.upstream.take(), &carried.exchange) {
+        (Some(Job::Slice { whole, index, lead: Some(lead) }), Some(upstream), Some(exchange)) => {
+            let idle = exchange.idle();
+            let (_, meta) = flow.storing(&work.request, &work.response, times);
+            match meta {
+                Ok(_) => cache::fill_slice(connection, work, cache, &whole, index, lead, upstream, idle).await,
+                Err(_) => Relayed::ClientAborted,
+            }
+        }
+        _ => Relayed::ClientAborted,
+    };
+    flow.step(Event::Relayed(outcome), Instant::now())
 }
 
 /// Removes what is stored under the request's target.

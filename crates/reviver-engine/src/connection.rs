@@ -13,6 +13,7 @@ use reviver_flow::{ClientTls, Slug};
 use reviver_http::{HeadLimits, HeadScan, ParseError, Version, decode_request};
 use reviver_plan::{Limits, Listener, Role};
 
+use crate::cache::Job;
 use crate::core::{Core, CoreSnapshot};
 use crate::driver::{self, ClientProtocol, Refusal};
 use crate::greeting::{self, Greeted};
@@ -55,8 +56,6 @@ pub struct Connection {
     pub answering: bool,
     /// It is a connection of its own, and no stream of one.
     counted: bool,
-    /// The request is the cache's own: what is stored is validated, and nobody gets the response.
-    pub refreshes: bool,
     /// None: not encrypted.
     pub tls: Option<Rc<ClientTls>>,
     /// Since when it has been waiting for a request.
@@ -104,7 +103,6 @@ impl Connection {
             answering: false,
             interim_ok: false,
             counted: true,
-            refreshes: false,
             tls: None,
             idle_since: None,
         }
@@ -116,10 +114,24 @@ impl Connection {
     }
 
     /// On behalf of the same client, for a request of the cache's own.
-    pub fn for_cache(&self) -> Self {
-        let mut own = self.again(Stream::Nobody);
-        own.refreshes = true;
-        own
+    pub fn for_cache(&self, job: Job) -> Self {
+        self.again(Stream::Nobody(Box::new(job)))
+    }
+
+    /// What the cache makes its request for; none where there is a client.
+    pub fn job(&self) -> Option<&Job> {
+        match &self.stream {
+            Stream::Nobody(job) => Some(job),
+            _ => None,
+        }
+    }
+
+    /// The same to be carried out; it is done then.
+    pub fn take_job(&mut self) -> Option<Job> {
+        match &mut self.stream {
+            Stream::Nobody(job) => Some(std::mem::replace(&mut **job, Job::Done)),
+            _ => None,
+        }
     }
 
     fn again(&self, stream: Stream) -> Self {
@@ -136,7 +148,6 @@ impl Connection {
             answering: false,
             interim_ok: false,
             counted: false,
-            refreshes: false,
             tls: self.tls.clone(),
             idle_since: None,
         }

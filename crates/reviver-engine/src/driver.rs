@@ -138,7 +138,7 @@ pub async fn run(
     work.interim = 0;
     let mut carried = Carried { user, ..Carried::default() };
     // Requests of the cache's own are nobody's flows.
-    let counted = (!connection.refreshes).then(|| core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener));
+    let counted = connection.job().is_none().then(|| core.metrics.enter(&snapshot.metrics, Gauge::Flows, listener));
     work.replay.clear();
     work.replay_taken = false;
     work.interim_bytes = 0;
@@ -215,6 +215,12 @@ pub async fn run(
                 now = Instant::now();
                 match outcome {
                     Ok(()) => {
+                        if !work.response.is_interim() && work.response.values(FieldKind::Date).next().is_none() {
+                            // RFC 9110, section 6.6.1: who has a clock adds it to what it stores or passes on.
+                            work.scratch.clear();
+                            core.write_date(now, &mut work.scratch);
+                            work.response.push_field(b"Date", &work.scratch);
+                        }
                         let repeatable = carried.exchange.as_ref().is_some_and(Exchange::is_repeatable);
                         let (request, head) = (&work.request, &work.response);
                         flow.step(Event::Response { request, head, repeatable }, now)
@@ -310,7 +316,7 @@ pub async fn run(
     flow.record.bytes_in += work.request.size() as u64;
     flow.record.bytes_out += carried.written + work.interim;
     flow.record.response_body += carried.own_body;
-    if connection.refreshes {
+    if connection.job().is_some() {
         // It is no client's request.
         return Then::Close;
     }

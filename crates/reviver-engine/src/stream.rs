@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::buffers::Buf;
+use crate::cache::Job;
 use crate::http2::Http2Stream;
 
 /// The kinds of transport below a connection.
@@ -25,8 +26,8 @@ pub enum Stream {
     Http2(Box<Http2Stream>),
     /// Another owner has it.
     Taken,
-    /// There is no client: the request is the proxy's own. Nothing ever comes, and what is written is gone.
-    Nobody,
+    /// There is no client: the request is the cache's own. Nothing ever comes, and what is written is gone.
+    Nobody(Box<Job>),
 }
 
 impl Stream {
@@ -38,7 +39,7 @@ impl Stream {
             Self::Tls(stream) => ready!(Pin::new(stream).poll_read(cx, &mut space))?,
             Self::Http2(stream) => ready!(stream.poll_read(cx, &mut space))?,
             Self::Taken => return Poll::Ready(Ok(0)),
-            Self::Nobody => return Poll::Pending,
+            Self::Nobody(_) => return Poll::Pending,
         }
         let count = space.filled().len();
         buf.filled(count);
@@ -52,7 +53,7 @@ impl Stream {
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Http2(stream) => stream.poll_write(cx, bytes, last),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            Self::Nobody => Poll::Ready(Ok(bytes.len())),
+            Self::Nobody(_) => Poll::Ready(Ok(bytes.len())),
         }
     }
 
@@ -95,7 +96,7 @@ impl Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Http2(stream) => Poll::Ready(stream.finish(None)),
-            Self::Taken | Self::Nobody => Poll::Ready(Ok(())),
+            Self::Taken | Self::Nobody(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -103,7 +104,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Some(stream),
             Self::Tls(stream) => Some(stream.get_ref().0),
-            Self::Http2(_) | Self::Taken | Self::Nobody => None,
+            Self::Http2(_) | Self::Taken | Self::Nobody(_) => None,
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct CacheUse<'s> {
     pub validators: Vec<u8>,
     /// The upstream is asked for the whole response, whatever part the client wants.
     pub whole: bool,
+    /// The part that the upstream is asked for instead of the whole: first and last byte.
+    slice: Option<(u64, u64)>,
     /// What is stored may be served where the upstream fails.
     on_error: bool,
     bypasses: Option<Why>,
@@ -53,6 +55,7 @@ impl<'s> Flow<'s> {
             over,
             validators: Vec::new(),
             whole: false,
+            slice: None,
             on_error: false,
             bypasses,
             key: SmallVec::new(),
@@ -179,6 +182,17 @@ impl<'s> Flow<'s> {
         invalidation(self.cache_scheme(request), request, response)
     }
 
+    /// Asks the upstream for this part alone (first and last byte); none: for the whole.
+    pub fn set_slice(&mut self, slice: Option<(u64, u64)>) {
+        if let Some(caching) = &mut self.caching {
+            caching.slice = slice;
+        }
+    }
+
+    pub fn slice(&self) -> Option<(u64, u64)> {
+        self.caching.as_ref()?.slice
+    }
+
     /// The method as the upstream gets it: the whole response is asked for also on behalf of a HEAD.
     pub fn upstream_method<'h>(&self, head: &'h RequestHead) -> (Method, &'h [u8]) {
         match &self.caching {
@@ -191,13 +205,25 @@ impl<'s> Flow<'s> {
     pub fn write_cache_key(&mut self, head: &RequestHead, out: &mut Vec<u8>) {
         let scheme = self.cache_scheme(head);
         let start = out.len();
+        let forward = self.role == Role::Forward;
+        let forwarding = forward || self.snapshot.trusted.contains(self.client.peer.ip());
         let Some(caching) = &mut self.caching else { return };
         write_key(&caching.rules.key, scheme, head, out);
-        if self.role == Role::Reverse && self.snapshot.trusted.contains(self.client.peer.ip()) {
-            // It goes to the upstream, which may answer by it.
-            for value in head.values(FieldKind::XForwardedHost).filter(|v| *v != head.authority()) {
-                out.extend_from_slice(b"\nx-forwarded-host:");
-                out.extend_from_slice(value);
+        // What goes to the upstream and may change its answer is part of the key, or one client could choose what
+        // another gets.
+        for field in head.fields() {
+            let told = match field.kind {
+                FieldKind::XForwardedHost => forwarding && head.value(field) != head.authority(),
+                FieldKind::XForwardedPort => forwarding,
+                FieldKind::XForwardedProto => forwarding && forward,
+                FieldKind::Other => is_steering(head.name(field)),
+                _ => false,
+            };
+            if told {
+                out.push(b'\n');
+                out.extend(head.name(field).iter().map(u8::to_ascii_lowercase));
+                out.push(b':');
+                out.extend_from_slice(head.value(field));
             }
         }
         caching.key.clear();
@@ -271,7 +297,9 @@ impl<'s> Flow<'s> {
         if !plan.cache.as_ref().is_some_and(|c| c.status) {
             return;
         }
-        let fetched = matches!(cached.verdict, CacheVerdict::Miss | CacheVerdict::Bypass | CacheVerdict::Revalidated);
+        // RFC 9211, section 2.6: what was collapsed was forwarded, by another request.
+        let fetched = cached.collapsed
+            || matches!(cached.verdict, CacheVerdict::Miss | CacheVerdict::Bypass | CacheVerdict::Revalidated);
         let key = self.caching.as_ref().map(|c| c.key.as_slice()).filter(|k| !k.is_empty());
         let mut value = Vec::with_capacity(96);
         let status = CacheStatus {
@@ -291,15 +319,36 @@ impl<'s> Flow<'s> {
 
     /// Whether the request is the method PURGE of a proxy that takes it: none where it is like any other.
     pub(crate) fn purges(&self, head: &RequestHead) -> Option<bool> {
-        let cache = self.snapshot.plan.cache.as_ref()?;
-        if cache.purge_clients.is_empty()
-            || head.method_text() != b"PURGE"
-            || !matches!(head.framing, Framing::None | Framing::Length(0))
-        {
+        self.snapshot.plan.cache.as_ref()?;
+        if head.method_text() != b"PURGE" || !matches!(head.framing, Framing::None | Framing::Length(0)) {
             return None;
         }
         Some(self.snapshot.purgers.contains(self.client.address))
     }
+}
+
+/// Fields by which some servers and frameworks let a request name another host or path than its own.
+const STEERING: &[&[u8]] = &[
+    b"x-forwarded-prefix",
+    b"x-forwarded-path",
+    b"x-forwarded-uri",
+    b"x-forwarded-scheme",
+    b"x-forwarded-server",
+    b"x-forwarded-ssl",
+    b"x-host",
+    b"x-original-host",
+    b"x-original-url",
+    b"x-original-uri",
+    b"x-rewrite-url",
+    b"x-http-host-override",
+    b"x-script-name",
+    b"x-url-scheme",
+    b"front-end-https",
+];
+
+fn is_steering(name: &[u8]) -> bool {
+    let first = name.first().map_or(0, |b| b | 0x20);
+    matches!(first, b'x' | b'f') && STEERING.iter().any(|steering| name.eq_ignore_ascii_case(steering))
 }
 
 fn seconds(ms: i64) -> i64 {

@@ -93,6 +93,9 @@ impl Flow<'_> {
         if !fetch.validators.is_empty() {
             sink.lines(fetch.validators);
         }
+        if let Some((first, last)) = fetch.slice {
+            sink.field(b"Range", format!("bytes={first}-{last}").as_bytes());
+        }
         if head.expect_continue {
             sink.field(b"Expect", b"100-continue");
         }
@@ -225,8 +228,9 @@ impl Flow<'_> {
 pub(crate) struct Fetch<'a> {
     /// Conditions of the cache's own, as lines.
     validators: &'a [u8],
-    /// The whole response is wanted.
+    /// The whole response is wanted, or this part of it.
     whole: bool,
+    slice: Option<(u64, u64)>,
 }
 
 impl Fetch<'_> {
@@ -242,7 +246,11 @@ impl Fetch<'_> {
 impl Flow<'_> {
     fn fetch(&self) -> Fetch<'_> {
         let caching = self.caching.as_ref();
-        Fetch { validators: caching.map_or(&[], |c| &c.validators), whole: caching.is_some_and(|c| c.whole) }
+        Fetch {
+            validators: caching.map_or(&[], |c| &c.validators),
+            whole: caching.is_some_and(|c| c.whole),
+            slice: self.slice(),
+        }
     }
 }
 

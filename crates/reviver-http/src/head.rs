@@ -374,6 +374,19 @@ impl ResponseHead {
         }
     }
 
+    /// Adds a field behind the others.
+    pub fn push_field(&mut self, name: &[u8], value: &[u8]) {
+        let kind = FieldKind::of(name);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+        let name = Span::range(start, start + name.len());
+        self.fields.push(Field { name, value: Span::range(at, at + value.len()), kind });
+    }
+
     pub fn reason(&self) -> &[u8] {
         self.reason.of(&self.bytes)
     }

@@ -316,10 +316,6 @@ impl Bans {
         }
     }
 
-    pub fn take_pending(&self) -> Vec<Arc<Ban>> {
-        self.rules().iter().filter(|(_, pending)| *pending).map(|(ban, _)| Arc::clone(ban)).collect()
-    }
-
     /// Whether a rule that has not been carried out yet fits.
     pub fn ban(&self, object: &Object) -> bool {
         let rules = self.rules();

@@ -76,7 +76,7 @@ impl Cache {
         let mut seen: std::collections::HashSet<u128> = std::collections::HashSet::with_capacity(fitting.len());
         for object in fitting {
             seen.insert(object.key);
-            purged += 1;
+            purged += u64::from(object.meta.status >= 100);
             if ban.soft {
                 let meta = reviver_cache::Meta { purged: true, ..object.meta.clone() };
                 self.memory.replace(object.key, Slot::Object(Arc::new(object.with(meta, None))));
@@ -95,7 +95,7 @@ impl Cache {
                 return reviver_store::Verdict::Keep;
             }
             if !seen.contains(&key) {
-                purged += 1;
+                purged += u64::from(meta.status >= 100);
             }
             if ban.soft { reviver_store::Verdict::Soften } else { reviver_store::Verdict::Remove }
         });
@@ -185,7 +185,7 @@ impl Cache {
             })),
             "requests": total.requests, "hit_ratio": total.hit_ratio(), "why_missed": total.why_missed,
             "not_stored": total.not_stored, "stored": self.counts.stored.load(Ordering::Relaxed),
-            "evicted": disk.map_or(0, |d| d.evicted), "purged": self.counts.purged.load(Ordering::Relaxed),
+            "evicted": self.memory.evicted() + disk.map_or(0, |d| d.evicted), "purged": self.counts.purged.load(Ordering::Relaxed),
             "collapsed": total.collapsed, "routes": routes, "top": top,
         })
     }
@@ -233,7 +233,8 @@ impl Cache {
             Ok(object) => judged(object),
             Err(why) => ("miss", *why),
         };
-        let all = self.memory.objects().filter(|object| object.label.is_of(place.space, place.key));
+        let whole = |object: &Arc<Object>| object.meta.status >= 100;
+        let all = self.memory.objects().filter(|object| object.label.is_of(place.space, place.key)).filter(whole);
         let stored: Vec<Value> = all
             .map(|object| {
                 let parts = object.label.parts();

@@ -10,11 +10,11 @@ use reviver_flow::{Flow, Relayed, Slug};
 use reviver_http::{Framing, HeadLimits, ResponseHead};
 
 use super::Cache;
-use super::flight::Lead;
+use super::flight::{Boarding, Lead};
 use super::growing::{End, Growing};
-use super::memory::Slot;
 use super::object::{Body, Object};
 use super::serve::{Served, serve_object};
+use super::slices::{Slicing, slicing_of};
 use super::store::{Begun, Permit};
 use crate::buffers::{BUFFER_SIZE, Buf};
 use crate::connection::Connection;
@@ -26,6 +26,8 @@ use crate::work::Work;
 
 /// What is left of a response that is fetched to its end though nobody reads it any more.
 const WORTH: u64 = 1 << 20;
+/// Memory is set aside in such steps for bodies of unknown length.
+const STEP: u64 = 256 * 1024;
 /// Bodies that are read in larger pieces.
 const LARGE: u64 = 64 * 1024;
 const LARGE_BUFFER: usize = 64 * 1024;
@@ -43,6 +45,9 @@ pub struct Fill {
     /// The upstream connection can be used again afterwards.
     keeps: bool,
     most: u64,
+    packs: bool,
+    /// Bytes that are set aside for it while it arrives.
+    reserved: u64,
     outcome: Option<Result<(), Slug>>,
 }
 
@@ -86,26 +91,53 @@ impl Fill {
         }
     }
 
+    /// Sets memory aside. Where there is too much under way already the response is passed on, and not stored.
+    fn reserve(&mut self, bytes: u64) {
+        if self.growing.is_passing() || bytes <= self.reserved {
+            return;
+        }
+        if self.cache.reserve(bytes - self.reserved) {
+            self.reserved = bytes;
+        } else {
+            self.pass();
+        }
+    }
+
+    fn pass(&mut self) {
+        self.growing.pass();
+        // Those who come now must not wait for what is not kept.
+        self.lead = None;
+    }
+
     /// A body that told no length may turn out to be too large for memory, or at all.
     fn check_size(&mut self) {
         let arrived = self.growing.arrived();
         if arrived > self.most && !self.growing.is_passing() {
-            self.growing.pass();
-            self.lead = None;
+            self.pass();
         }
+        if !self.growing.is_on_disk() && arrived > self.reserved {
+            self.reserve(arrived.saturating_add(STEP));
+        }
+        let part = self.object.meta.status == 206;
         let large = arrived > self.cache.most_in_memory && !self.growing.is_on_disk() && !self.growing.is_passing();
-        if large && !self.cache.begin_on_disk(&self.object, &self.growing) {
-            self.growing.pass();
-            self.lead = None;
+        if large && (part || !self.cache.begin_on_disk(&self.object, &self.growing)) {
+            self.pass();
         }
     }
 
     fn end(&mut self, outcome: Result<(), Slug>) {
         self.outcome = Some(outcome);
+        self.cache.release(self.reserved);
         let end = if outcome.is_ok() { End::Complete } else { End::Failed };
         let body = self.growing.finish(end);
         match (body, self.growing.disk()) {
+            (Some(body), None) if self.object.meta.status == 206 => {
+                if !self.cache.overtaken(&self.object) {
+                    self.cache.keep_part(&self.object, &body);
+                }
+            }
             (Some(body), disk) => {
+                let body = if self.packs { body.packed() } else { body };
                 let object = Arc::new(self.object.with_body(body));
                 if self.cache.overtaken(&object) {
                     disk.into_iter().for_each(reviver_store::Incoming::abort);
@@ -131,6 +163,9 @@ impl Fill {
 
     /// Whether it should be brought to its end although the one who began it has gone.
     fn is_worth_finishing(&self) -> bool {
+        if self.growing.is_passing() {
+            return self.growing.has_readers();
+        }
         let left = self.object.body.length().map(|all| all.saturating_sub(self.growing.arrived()));
         self.growing.has_readers() || left.is_some_and(|left| left <= WORTH)
     }
@@ -183,11 +218,6 @@ impl Cache {
             None => false,
         }
     }
-
-    /// While an object arrives it is found by those who look for it.
-    fn show(&self, object: &Arc<Object>) {
-        self.memory.insert(object.key, Slot::Object(Arc::clone(object)));
-    }
 }
 
 /// The response whose head stands in `work` is stored while it goes to the client.
@@ -211,14 +241,16 @@ pub async fn relay(
         _ => None,
     };
     let growing = Growing::new(expected);
+    let packs = begun.packs;
     let object = Arc::new(begun.into_object(Body::Growing(Arc::clone(&growing))));
     let most = flow.cache_rules().map_or(0, |rules| rules.policy.max_object);
     let mut fill = Fill::new(&core, cache, &object, &growing, permit.lead, upstream, work, idle, most);
+    fill.packs = packs;
     if expected.is_some_and(|e| e > cache.most_in_memory) && !cache.begin_on_disk(&object, &growing) {
-        growing.pass();
-        fill.lead = None;
+        fill.pass();
     }
-    let _ = Cache::show;
+    let large = growing.is_on_disk();
+    fill.reserve(if large { super::growing::AHEAD } else { expected.unwrap_or(STEP) });
     if let Some(lead) = &fill.lead {
         // What may not be used again without asking is nobody else's.
         if object.meta.no_cache || object.meta.ttl_ms(object.meta.received_ms) <= 0 {
@@ -238,6 +270,78 @@ pub async fn relay(
     };
     drop(guarded);
     served
+}
+
+/// The response is the first piece of a sliced one: it is stored as that, and the client is served from the pieces.
+#[allow(clippy::too_many_arguments)]
+pub async fn relay_slice(
+    connection: &mut Connection,
+    work: &mut Work,
+    flow: &mut Flow<'_>,
+    cache: &Arc<Cache>,
+    mut begun: Begun,
+    permit: Permit,
+    upstream: Upstream,
+    idle: Duration,
+    keep: bool,
+    slicing: Slicing,
+    index: u64,
+) -> Served {
+    cache.announce(&mut begun);
+    let whole = Arc::new(Cache::whole_of(begun, slicing));
+    if !cache.overtaken(&whole) {
+        cache.keep(Arc::clone(&whole), false);
+    }
+    if let Some(lead) = permit.lead {
+        lead.leave();
+        lead.share(Arc::clone(&whole));
+    }
+    let (start, end) = slicing.range(index);
+    let growing = Growing::new(Some(end - start));
+    let piece = Arc::new(Cache::piece_of(&whole, slicing, index, &growing));
+    let lead = match cache.flights.board(piece.key) {
+        Boarding::Lead(lead) => Some(lead),
+        Boarding::Wait(_) => None,
+    };
+    let core = Rc::clone(&connection.core);
+    let fill = Fill::new(&core, cache, &piece, &growing, lead, upstream, work, idle, u64::MAX);
+    if let Some(lead) = &fill.lead {
+        lead.share(Arc::clone(&piece));
+    }
+    let mut guarded = Guarded(Some(fill));
+    serve_object(connection, work, flow, cache, &whole, None, keep, Some(&mut guarded)).await
+}
+
+/// Brings a piece to its end for those who wait for it.
+#[allow(clippy::too_many_arguments)]
+pub async fn fill_slice(
+    connection: &mut Connection,
+    work: &mut Work,
+    cache: &Arc<Cache>,
+    whole: &Arc<Object>,
+    index: u64,
+    lead: Lead,
+    upstream: Upstream,
+    idle: Duration,
+) -> Relayed {
+    let mut fields = Vec::new();
+    reviver_cache::write_stored_fields(&work.response, &reviver_cache::Control::default(), &mut fields);
+    let Body::Sliced(slicing) = whole.body else { return Relayed::ClientAborted };
+    if work.response.status != 206 || slicing_of(&fields, slicing.slice, index) != Some(slicing) {
+        // The resource has changed: its pieces are of no use any more.
+        cache.forget(whole.key);
+        return Relayed::ClientAborted;
+    }
+    let (start, end) = slicing.range(index);
+    let growing = Growing::new(Some(end - start));
+    let piece = Arc::new(Cache::piece_of(whole, slicing, index, &growing));
+    let core = Rc::clone(&connection.core);
+    lead.share(Arc::clone(&piece));
+    let mut fill = Fill::new(&core, cache, &piece, &growing, Some(lead), upstream, work, idle, u64::MAX);
+    match poll_fn(|cx| fill.poll(cx)).await {
+        Ok(()) => Relayed::Complete,
+        Err(slug) => Relayed::UpstreamAborted(slug),
+    }
 }
 
 impl Fill {
@@ -277,6 +381,8 @@ impl Fill {
             idle,
             keeps,
             most,
+            packs: false,
+            reserved: 0,
             outcome: None,
         }
     }

@@ -126,6 +126,10 @@ impl Lead {
         self.flight.land(Landing::Shared(object));
     }
 
+    pub fn flight(&self) -> Arc<Flight> {
+        Arc::clone(&self.flight)
+    }
+
     pub fn set_free(self) {
         self.leave();
         self.flight.land(Landing::Alone);

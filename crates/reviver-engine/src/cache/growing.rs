@@ -8,7 +8,7 @@ use reviver_store::{BLOCK, Incoming};
 use super::object::Body;
 
 /// Bytes that may have arrived beyond what was written to disk, or beyond the slowest reader of what is not kept.
-const AHEAD: u64 = 4 << 20;
+pub const AHEAD: u64 = 4 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -199,7 +199,11 @@ impl Growing {
     fn release(&self, state: &mut State) {
         let until = match (state.passing, self.disk.get()) {
             (true, _) => state.slowest().unwrap_or(state.length),
-            (false, Some(disk)) => disk.written(),
+            // Readers that are not far behind are spared the way to the disk.
+            (false, Some(disk)) => {
+                let near = state.slowest().unwrap_or(state.length);
+                disk.written().min(near.max(state.length.saturating_sub(AHEAD)))
+            }
             (false, None) => return,
         };
         let until = ((until / BLOCK as u64) as usize).min(state.blocks.len());

@@ -13,10 +13,10 @@ use reviver_store::{Found, Part, ReadError, Store};
 
 use super::flight::{Boarding, Flight, Landing};
 use super::object::Object;
+use super::slices::{self, Job};
 use super::store::Permit;
-use super::{Cache, Finding, Place, comes_at_once, refresh};
+use super::{Cache, Finding, Place, comes_at_once, object::Body, parts};
 use crate::connection::Connection;
-use crate::core::CoreSnapshot;
 use crate::work::Work;
 
 /// What a look came to.
@@ -36,17 +36,13 @@ pub enum Lookup {
     ClientGone,
 }
 
+/// Blocks that are verified before a body is served from disk for the first time.
+const VERIFIED: u64 = 64;
 /// More turns than these are not taken: what is found keeps changing.
 const TURNS: usize = 16;
 
 /// Looks for a response to the request in `work`, and waits for it where another request fetches it already.
-pub async fn look_up(
-    connection: &mut Connection,
-    work: &mut Work,
-    flow: &mut Flow<'_>,
-    snapshot: &std::rc::Rc<CoreSnapshot>,
-    cache: &Arc<Cache>,
-) -> Lookup {
+pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Flow<'_>, cache: &Arc<Cache>) -> Lookup {
     let Some(rules) = flow.cache_rules() else {
         return Lookup::Fetch { why: Why::Bypass, stored: None, permit: None };
     };
@@ -58,6 +54,7 @@ pub async fn look_up(
     text.push(b'\n');
     flow.write_cache_key(&work.request, &mut text);
     let mut waits = None;
+    let mut again = false;
     let mut turn = 0;
     let lookup = loop {
         turn += 1;
@@ -77,12 +74,19 @@ pub async fn look_up(
             Finding::NotStorable => (Why::UriMiss, None),
             Finding::Nothing { varies } => (if varies { Why::VaryMiss } else { Why::UriMiss }, None),
             Finding::Object(object) => match flow.judge(&object.meta, now_ms) {
-                _ if connection.refreshes => (Why::Stale, Some(object)),
+                _ if connection.job().is_some() => (Why::Stale, Some(object)),
+                Judgement::Serve(_) if lacks(&object, work) => (Why::Partial, None),
+                Judgement::ServeAndRevalidate if matches!(object.body, Body::Parts(_)) => (Why::Partial, None),
                 Judgement::Serve(why) => break Lookup::Serve { why, object, collapsed: false },
                 Judgement::ServeAndRevalidate => {
-                    refresh::start(connection, work, flow, snapshot, cache, place, &object);
+                    if let Boarding::Lead(lead) = cache.flights.board(!object.key) {
+                        // Held until the refresh is over, so that there is one at a time.
+                        slices::start(connection, work, flow, Job::Refresh { _lead: lead });
+                    }
                     break Lookup::Serve { why: Why::Revalidating, object, collapsed: false };
                 }
+                // Parts are not validated: they are fetched again.
+                Judgement::Validate(why) if matches!(object.body, Body::Parts(_)) => (why, None),
                 Judgement::Validate(why) => (why, Some(object)),
             },
         };
@@ -93,10 +97,10 @@ pub async fn look_up(
         let key = stored.as_ref().map_or(place.primary, |object| object.key);
         // A part of something that nobody fetches is asked for as it is.
         if ask.range && stored.is_none() && rules.policy.slice == 0 && !cache.flights.is_under_way(key) {
-            break Lookup::Fetch { why, stored, permit: None };
+            break Lookup::Fetch { why, stored, permit: Some(Permit { lead: None, part: true }) };
         }
         // Whoever asks for validation, or for something younger, must not get what was asked for before.
-        if collapse.is_zero() || why == Why::Request || turn > TURNS || connection.refreshes {
+        if collapse.is_zero() || why == Why::Request || turn > TURNS || connection.job().is_some() {
             break alone;
         }
         let flight = match cache.flights.board(key) {
@@ -112,7 +116,7 @@ pub async fn look_up(
                     drop(lead);
                     continue;
                 }
-                break Lookup::Fetch { why, stored, permit: Some(Permit { lead: Some(lead) }) };
+                break Lookup::Fetch { why, stored, permit: Some(Permit { lead: Some(lead), part: false }) };
             }
             Boarding::Wait(flight) => flight,
         };
@@ -137,7 +141,15 @@ pub async fn look_up(
             Waited::Landed(Landing::Alone) => break alone,
             Waited::Landed(Landing::Failed) => continue,
             Waited::Long => match cache.flights.take_over(key, &flight) {
-                Boarding::Lead(lead) => break Lookup::Fetch { why, stored, permit: Some(Permit { lead: Some(lead) }) },
+                Boarding::Lead(lead) => {
+                    break Lookup::Fetch { why, stored, permit: Some(Permit { lead: Some(lead), part: false }) };
+                }
+                // Another was faster: its fetch is worth waiting for, once.
+                Boarding::Wait(_) if !again => {
+                    again = true;
+                    waits = None;
+                    continue;
+                }
                 Boarding::Wait(_) => break alone,
             },
             Waited::ClientGone => break Lookup::ClientGone,
@@ -145,6 +157,17 @@ pub async fn look_up(
     };
     work.key = text;
     lookup
+}
+
+/// Whether only parts are there, and not those that are asked for.
+fn lacks(object: &Object, work: &Work) -> bool {
+    match &object.body {
+        Body::Parts(pieces) => {
+            let holds = reviver_cache::if_range_holds(&work.request, &object.fields, &object.meta);
+            work.request.method != Method::Get || !holds || !parts::covers(pieces, &work.request)
+        }
+        _ => false,
+    }
 }
 
 /// Whether the response to such a request may be stored at all, as far as the request can tell.
@@ -204,14 +227,19 @@ async fn wait(connection: &mut Connection, work: &mut Work, flight: &Flight, unt
 }
 
 /// Brings what stands on disk under a key to memory; what cannot be read is gone.
-async fn load(cache: &Arc<Cache>, key: u128, found: Found) {
+pub(super) async fn load(cache: &Arc<Cache>, key: u128, found: Found) {
     let Some(disk) = &cache.disk else { return };
     let read = async {
         let head = read(disk, &found, Part::Head).await?;
-        let body = match comes_at_once(&found) {
-            true => Some(read(disk, &found, Part::Block(0)).await?),
-            false => None,
-        };
+        if !comes_at_once(&found) {
+            // A block that is broken in the middle would break the response off: it is looked for before.
+            let blocks = found.body_len.div_ceil(reviver_store::BLOCK as u64);
+            for index in 0..blocks.min(VERIFIED) {
+                read(disk, &found, Part::Block(index)).await?;
+            }
+            return Some((head, None));
+        }
+        let body = Some(read(disk, &found, Part::Block(0)).await?);
         Some((head, body))
     };
     let admitted = match read.await {

@@ -2,10 +2,10 @@
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache as Sharded;
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::object::{Object, Sets};
 
@@ -69,10 +69,25 @@ impl BuildHasher for Keys {
     }
 }
 
-type Tier = Sharded<u128, Slot, Weigh, Keys>;
+/// Counts what goes to make room.
+#[derive(Clone, Default)]
+pub struct Evictions(Arc<AtomicU64>);
+
+impl Lifecycle<u128, Slot> for Evictions {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), _: u128, slot: Slot) {
+        if matches!(slot, Slot::Object(_)) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+type Tier = Sharded<u128, Slot, Weigh, Keys, Evictions>;
 
 pub struct Memory {
     tier: Tier,
+    evictions: Evictions,
 }
 
 /// A shard must have room for several of the largest objects, and a worker should rarely wait for another.
@@ -81,20 +96,20 @@ const MOST_SHARDS: u64 = 64;
 
 impl Memory {
     pub fn new(capacity: u64, largest: u64) -> Self {
-        let _: fn() -> DefaultHashBuilder = DefaultHashBuilder::default;
         let shards = (capacity / SHARD.max(largest)).clamp(1, MOST_SHARDS);
         let items = usize::try_from(capacity / 4096).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        let evictions = Evictions::default();
         let options = OptionsBuilder::new()
             .shards(usize::try_from(shards).unwrap_or(1))
             .estimated_items_capacity(items)
             .weight_capacity(capacity)
             .build();
         let tier = match options {
-            Ok(options) => Sharded::with_options(options, Weigh, Keys, Default::default()),
+            Ok(options) => Sharded::with_options(options, Weigh, Keys, evictions.clone()),
             // Unreachable: all three are given.
-            Err(_) => Sharded::with(items, capacity, Weigh, Keys, Default::default()),
+            Err(_) => Sharded::with(items, capacity, Weigh, Keys, evictions.clone()),
         };
-        Self { tier }
+        Self { tier, evictions }
     }
 
     pub fn get(&self, key: u128) -> Option<Slot> {
@@ -129,8 +144,8 @@ impl Memory {
         count
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (u128, Slot)> + '_ {
-        self.tier.iter()
+    pub fn evicted(&self) -> u64 {
+        self.evictions.0.load(Ordering::Relaxed)
     }
 
     pub fn objects(&self) -> impl Iterator<Item = Arc<Object>> + '_ {

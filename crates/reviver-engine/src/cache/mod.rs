@@ -13,8 +13,11 @@ mod growing;
 mod lookup;
 mod memory;
 mod object;
-mod refresh;
+mod parts;
+mod renew;
 mod serve;
+mod shape;
+mod slices;
 mod store;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,10 +31,12 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub use control::CacheError;
 pub use counters::{CacheCounters, CacheSummary};
-pub use fill::relay;
+pub use fill::{fill_slice, relay, relay_slice};
 pub use flight::Flights;
 pub use lookup::{Lookup, look_up};
-pub use serve::{Served, freshen, serve};
+pub use renew::{compare, freshen};
+pub use serve::{Served, serve};
+pub use slices::{Job, first_slice, slice_range, slicing_of};
 pub use store::{Permit, fits_buffer, invalidate, is_plain, store_whole};
 
 pub use object::Object;
@@ -39,6 +44,7 @@ pub use object::Object;
 use bans::Bans;
 use memory::{Memory, Slot};
 use object::{Body, Label, SETS_STATUS, Sets, read_label, write_label};
+use slices::Slicing;
 
 /// How long requests do not wait for one another after a response was found not to be storable.
 const NOT_STORABLE_MS: u64 = 120_000;
@@ -56,6 +62,8 @@ pub struct Cache {
     disk: Option<Arc<Store>>,
     pub flights: Arc<Flights>,
     bans: Bans,
+    /// Bytes set aside for bodies that are arriving.
+    under_way: AtomicU64,
     /// Bodies up to this size are kept in memory.
     most_in_memory: u64,
     plan: reviver_plan::Cache,
@@ -126,6 +134,7 @@ impl Cache {
             disk,
             flights: Arc::default(),
             bans: Bans::default(),
+            under_way: AtomicU64::new(0),
             most_in_memory,
             plan: wanted.clone(),
             counts: Counts::default(),
@@ -138,6 +147,22 @@ impl Cache {
         if plan.memory != self.memory.capacity() {
             self.memory.resize(plan.memory);
         }
+    }
+
+    /// Sets memory aside for a body that arrives: all together as much as half of what is kept, and never less than a
+    /// few small ones.
+    fn reserve(&self, bytes: u64) -> bool {
+        let most = (self.memory.capacity() / 2).max(16 << 20);
+        let before = self.under_way.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) <= most {
+            return true;
+        }
+        self.release(bytes);
+        false
+    }
+
+    fn release(&self, bytes: u64) {
+        self.under_way.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub fn take_warnings(&self) -> Vec<String> {
@@ -196,8 +221,14 @@ impl Cache {
             Slot::Sets(Arc::new(sets))
         } else {
             let meta = reviver_cache::Meta { purged: meta.purged || found.softened, ..meta };
+            let (sliced, fields) = sliced_of(fields);
+            let (packed, fields) = packed_of(fields);
             let body = match body {
-                Some(bytes) => Body::One(bytes.into()),
+                _ if sliced.is_some() => sliced.map_or(Body::None, Body::Sliced),
+                Some(bytes) => match packed {
+                    Some(length) => Body::Packed { packed: bytes.into(), length },
+                    None => Body::One(bytes.into()),
+                },
                 None if found.body_len == 0 => Body::None,
                 None => Body::Disk { length: found.body_len },
             };
@@ -211,10 +242,11 @@ impl Cache {
     fn keep(&self, object: Arc<Object>, written: bool) {
         self.counts.stored.fetch_add(1, Ordering::Relaxed);
         if let Some(disk) = self.disk.as_ref().filter(|_| !written) {
-            let (label, head) = disk_form(&object.meta, &object.label, &object.fields);
+            let (label, head) = disk_form(&object.meta, &object.label, &fields_on_disk(&object));
             let body = match &object.body {
                 Body::One(block) => vec![Arc::clone(block)],
                 Body::Many { blocks, .. } => blocks.to_vec(),
+                Body::Packed { packed, .. } => vec![Arc::clone(packed)],
                 _ => Vec::new(),
             };
             disk.put(object.key, label, head, body);
@@ -225,7 +257,7 @@ impl Cache {
     /// Takes the place of an object whose body stays where it is.
     fn renew(&self, object: Arc<Object>) {
         if let Some(disk) = &self.disk {
-            let (label, head) = disk_form(&object.meta, &object.label, &object.fields);
+            let (label, head) = disk_form(&object.meta, &object.label, &fields_on_disk(&object));
             disk.replace_head(object.key, label, head);
         }
         self.memory.insert(object.key, Slot::Object(object));
@@ -281,6 +313,44 @@ fn disk_form(meta: &reviver_cache::Meta, label: &Label, fields: &[u8]) -> (Vec<u
     head.extend_from_slice(&text);
     head.extend_from_slice(fields);
     (text, head)
+}
+
+/// Before the fields of a sliced response stands how it is divided, before those of a compressed one its length.
+const SLICED: &[u8] = b"\x01sliced ";
+const PACKED: &[u8] = b"\x01packed ";
+
+fn fields_on_disk(object: &Object) -> std::borrow::Cow<'_, [u8]> {
+    let mut out;
+    match object.body {
+        Body::Sliced(Slicing { slice, length, version }) => {
+            out = SLICED.to_vec();
+            [slice, length, version].iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+        }
+        Body::Packed { length, .. } => {
+            out = PACKED.to_vec();
+            out.extend_from_slice(&length.to_le_bytes());
+        }
+        _ => return object.fields.as_ref().into(),
+    }
+    out.extend_from_slice(&object.fields);
+    out.into()
+}
+
+fn packed_of(fields: &[u8]) -> (Option<u64>, &[u8]) {
+    match fields.strip_prefix(PACKED).and_then(|rest| rest.split_first_chunk::<8>()) {
+        Some((length, rest)) => (Some(u64::from_le_bytes(*length)), rest),
+        None => (None, fields),
+    }
+}
+
+fn sliced_of(fields: &[u8]) -> (Option<Slicing>, &[u8]) {
+    let read = || {
+        let (numbers, rest) = fields.strip_prefix(SLICED)?.split_at_checked(24)?;
+        let mut numbers = numbers.chunks_exact(8).map(|n| n.try_into().map_or(0, u64::from_le_bytes));
+        let slicing = Slicing { slice: numbers.next()?, length: numbers.next()?, version: numbers.next()? };
+        (slicing.slice > 0).then_some((Some(slicing), rest))
+    };
+    read().unwrap_or((None, fields))
 }
 
 fn split_head(head: &[u8]) -> Option<(reviver_cache::Meta, Label, &[u8])> {

@@ -4,8 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use reviver_cache::Meta;
+use reviver_store::BLOCK;
 
 use super::growing::Growing;
+use super::parts::Pieces;
+use super::slices::Slicing;
+
+/// Smaller bodies are not compressed, nor are larger ones.
+const LEAST_PACKED: usize = 512;
+const MOST_PACKED: u64 = 1 << 20;
 
 /// Where a body stands.
 #[derive(Clone, Debug)]
@@ -22,6 +29,10 @@ pub enum Body {
     },
     /// Still arriving.
     Growing(Arc<Growing>),
+    /// In pieces that are objects of their own.
+    Sliced(Slicing),
+    /// Some parts of it.
+    Parts(Arc<Pieces>),
     /// LZ4 of what is served.
     Packed {
         packed: Arc<[u8]>,
@@ -37,13 +48,35 @@ impl Body {
             Self::One(block) => Some(block.len() as u64),
             Self::Many { length, .. } | Self::Disk { length } | Self::Packed { length, .. } => Some(*length),
             Self::Growing(growing) => growing.length(),
+            Self::Sliced(slicing) => Some(slicing.length),
+            Self::Parts(pieces) => Some(pieces.length),
         }
+    }
+
+    /// The same compressed, where that saves a fifth and it is not too large to be unpacked at once.
+    pub fn packed(self) -> Self {
+        let bytes = match &self {
+            Self::One(block) => Arc::clone(block),
+            Self::Many { blocks, length } if *length <= MOST_PACKED => {
+                blocks.iter().flat_map(|block| block.iter().copied()).collect()
+            }
+            _ => return self,
+        };
+        if bytes.len() < LEAST_PACKED {
+            return self;
+        }
+        let packed = lz4_flex::compress(&bytes);
+        if packed.len() > bytes.len() / 5 * 4 || packed.len() > BLOCK {
+            return self;
+        }
+        Self::Packed { packed: packed.into(), length: bytes.len() as u64 }
     }
 
     /// Bytes in memory.
     pub fn held(&self) -> u64 {
         match self {
-            Self::None | Self::Disk { .. } | Self::Growing(_) => 0,
+            Self::None | Self::Disk { .. } | Self::Growing(_) | Self::Sliced(_) => 0,
+            Self::Parts(pieces) => pieces.held(),
             Self::One(block) => block.len() as u64,
             Self::Many { length, .. } => *length,
             Self::Packed { packed, .. } => packed.len() as u64,
@@ -161,6 +194,10 @@ impl Object {
         Self { body, ..self.with(self.meta.clone(), None) }
     }
 
+    pub fn is_sliced(&self) -> bool {
+        matches!(self.body, Body::Sliced(_))
+    }
+
     pub fn weight(&self) -> u64 {
         OVERHEAD + self.label.len() as u64 + self.fields.len() as u64 + self.body.held()
     }
@@ -180,6 +217,8 @@ pub struct Sets {
 pub const MOST_SETS: usize = 4;
 /// What marks such a list on disk: no response has this status.
 pub const SETS_STATUS: u16 = 1;
+/// The same for a piece of a sliced response.
+pub const SLICE_STATUS: u16 = 2;
 
 impl Sets {
     pub fn weight(&self) -> u64 {

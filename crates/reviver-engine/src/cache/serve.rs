@@ -6,12 +6,9 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use reviver_cache::{
-    ContentRange, Exchanged, Precondition, Ranges, Updated, Why, if_range_holds, lines, parse_ranges, precondition,
-    value_of, write_part_head, write_parts_end,
-};
+use reviver_cache::Why;
 use reviver_flow::{BodyPlan, Flow, Relayed, ServedFrom, Slug};
-use reviver_http::{FieldSink, Framing, H1Sink, Method, write_chunk_head, write_last_chunk};
+use reviver_http::{Framing, write_chunk_head, write_last_chunk};
 use reviver_store::{BLOCK, Part, ReadError};
 use smallvec::SmallVec;
 
@@ -19,6 +16,8 @@ use super::Cache;
 use super::fill::Guarded;
 use super::growing::{Growing, Piece};
 use super::object::{Body, Object};
+use super::shape::{Stretch, shape};
+use super::slices::{self, Slicing};
 use crate::connection::Connection;
 use crate::deliver::write_head;
 use crate::http2::{head_size, response_for_client};
@@ -42,14 +41,6 @@ impl Served {
         let outcome = Relayed::NothingSent(Slug::ResponseIncomplete);
         Self { outcome, bytes: 0, body: 0, keep_alive: false, unreadable: true }
     }
-}
-
-/// A part of a body with what stands before it.
-struct Stretch {
-    before: Vec<u8>,
-    start: u64,
-    /// None: to the end, which is not known yet.
-    end: Option<u64>,
 }
 
 /// Serves what a look found.
@@ -109,121 +100,6 @@ pub(super) async fn serve_object(
     Served { outcome, bytes, body, keep_alive: plan.keep_alive, unreadable }
 }
 
-/// Puts the head that the client gets into `work.response`, and tells which parts of the body follow.
-fn shape(
-    work: &mut Work,
-    flow: &Flow<'_>,
-    object: &Object,
-    length: Option<u64>,
-    stretches: &mut SmallVec<[Stretch; 1]>,
-) -> u16 {
-    let ask = flow.ask();
-    let stored = object.meta.status;
-    if ask.conditional && precondition(&work.request, &object.fields, &object.meta) == Precondition::NotModified {
-        // RFC 9110, section 15.4.5: no metadata of a representation that is not sent.
-        let fields = &mut work.scratch;
-        fields.clear();
-        for line in lines(&object.fields) {
-            let told = !line.name.eq_ignore_ascii_case(b"content-type")
-                && !line.name.eq_ignore_ascii_case(b"content-encoding")
-                && !line.name.eq_ignore_ascii_case(b"content-language")
-                && !line.name.eq_ignore_ascii_case(b"content-range");
-            if told {
-                fields.extend_from_slice(line.line);
-            }
-        }
-        work.response.set_stored(304, &work.scratch, Framing::None);
-        return 304;
-    }
-    if work.request.method == Method::Head {
-        work.scratch.clear();
-        work.scratch.extend_from_slice(&object.fields);
-        if let Some(length) = length {
-            H1Sink(&mut work.scratch).field(b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
-        }
-        work.response.set_stored(stored, &work.scratch, Framing::None);
-        return stored;
-    }
-    if let Some(length) = length.filter(|_| ask.range && stored == 200)
-        && if_range_holds(&work.request, &object.fields, &object.meta)
-    {
-        match parse_ranges(&work.request, length) {
-            Ranges::Whole => {}
-            Ranges::One(start, end) => {
-                let fields = &mut work.scratch;
-                fields.clear();
-                fields.extend_from_slice(&object.fields);
-                fields.extend_from_slice(b"Content-Range: ");
-                ContentRange { start, end, complete: Some(length) }.write(fields);
-                fields.extend_from_slice(b"\r\n");
-                work.response.set_stored(206, &work.scratch, Framing::Length(end - start));
-                stretches.push(Stretch { before: Vec::new(), start, end: Some(end) });
-                return 206;
-            }
-            Ranges::Many(ranges) => return shape_many(work, object, length, &ranges, stretches),
-            Ranges::Unsatisfiable => {
-                let fields = &mut work.scratch;
-                fields.clear();
-                for line in lines(&object.fields).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
-                    fields.extend_from_slice(line.line);
-                }
-                let mut value = b"bytes */".to_vec();
-                value.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-                H1Sink(fields).field(b"Content-Range", &value);
-                work.response.set_stored(416, &work.scratch, Framing::Length(0));
-                return 416;
-            }
-        }
-    }
-    let framing = match length {
-        _ if !Flow::page_has_body(stored, None) => Framing::None,
-        Some(length) => Framing::Length(length),
-        None => Framing::UntilClose,
-    };
-    work.response.set_stored(stored, &object.fields, framing);
-    if framing != Framing::None {
-        stretches.push(Stretch { before: Vec::new(), start: 0, end: length });
-    }
-    stored
-}
-
-fn shape_many(
-    work: &mut Work,
-    object: &Object,
-    length: u64,
-    ranges: &[(u64, u64)],
-    stretches: &mut SmallVec<[Stretch; 1]>,
-) -> u16 {
-    let mut random = [0; 12];
-    // A boundary that the body holds by chance or by design would break the message: without random numbers the
-    // time since the start of the process stands in for them.
-    if getrandom::fill(&mut random).is_err() {
-        random[..8].copy_from_slice(&object.meta.received_ms.to_le_bytes());
-    }
-    let boundary: String = random.iter().map(|b| format!("{b:02x}")).collect();
-    let content_type = value_of(&object.fields, b"content-type");
-    let mut total = 0;
-    for &(start, end) in ranges {
-        let mut before = Vec::new();
-        let range = ContentRange { start, end, complete: Some(length) };
-        write_part_head(boundary.as_bytes(), content_type, range, &mut before);
-        total += before.len() as u64 + (end - start);
-        stretches.push(Stretch { before, start, end: Some(end) });
-    }
-    let mut last = Vec::new();
-    write_parts_end(boundary.as_bytes(), &mut last);
-    total += last.len() as u64;
-    stretches.push(Stretch { before: last, start: 0, end: Some(0) });
-    let fields = &mut work.scratch;
-    fields.clear();
-    for line in lines(&object.fields).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
-        fields.extend_from_slice(line.line);
-    }
-    H1Sink(fields).field(b"Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
-    work.response.set_stored(206, &work.scratch, Framing::Length(total));
-    206
-}
-
 /// Leaves when it is dropped.
 struct Reader<'g> {
     growing: &'g Growing,
@@ -279,11 +155,14 @@ impl Sender<'_, '_> {
     ) -> Step<()> {
         let empty = stretches.iter().all(|s| s.before.is_empty() && s.end == Some(s.start));
         let http2 = self.connection.stream.is_http2();
+        let mut reader = None;
         if let Body::Growing(growing) = &object.body
             && !empty
         {
+            let start = stretches.iter().map(|s| s.start).min().unwrap_or(0);
+            let number = growing.enter(start).ok_or_else(|| self.broken())?;
+            reader = Some(Reader { growing, number });
             // The head waits for the first bytes: until then a failure can still be told.
-            let start = stretches.first().map_or(0, |s| s.start);
             self.arrive(work, growing, start).await?;
         }
         self.head = std::mem::take(&mut work.to_client);
@@ -307,7 +186,9 @@ impl Sender<'_, '_> {
                 let ends = last && stretch.end == Some(stretch.start);
                 self.write(&stretch.before, ends).await?;
             }
-            self.stretch(work, cache, object, stretch, last).await?;
+            let later = stretches[index + 1..].iter().map(|s| s.start).min();
+            let stand = reader.as_ref().map(|reader| (reader.number, later));
+            self.stretch(work, flow, cache, object, stretch, stand, last).await?;
         }
         if self.chunked {
             let mut end = Vec::new();
@@ -318,12 +199,15 @@ impl Sender<'_, '_> {
         self.connection.stream.finish(None).map_err(|_| Relayed::ClientAborted)
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn stretch(
         &mut self,
         work: &mut Work,
+        flow: &Flow<'_>,
         cache: &Arc<Cache>,
         object: &Arc<Object>,
         stretch: &Stretch,
+        stand: Option<(usize, Option<u64>)>,
         last: bool,
     ) -> Step<()> {
         match &object.body {
@@ -352,10 +236,60 @@ impl Sender<'_, '_> {
             }
             Body::Disk { length } => {
                 let end = stretch.end.unwrap_or(*length);
-                self.from_disk(cache, object.key, *length, stretch.start, end, last).await
+                self.disk_part(cache, object.key, *length, stretch.start, end, last).await
             }
-            Body::Growing(growing) => self.growing(work, cache, object.key, growing, stretch).await,
+            Body::Parts(pieces) => {
+                let (start, end) = (stretch.start, stretch.end.unwrap_or(pieces.length));
+                let bytes = pieces.get(start, end).ok_or_else(|| self.broken())?;
+                self.body_bytes(bytes, last).await
+            }
+            Body::Sliced(slicing) => {
+                let end = stretch.end.unwrap_or(slicing.length);
+                self.slices_part(work, flow, cache, object, *slicing, stretch.start, end).await
+            }
+            Body::Growing(growing) => self.growing(work, cache, object.key, growing, stretch, stand).await,
         }
+    }
+
+    /// Piece after piece; while one is sent the next is fetched.
+    #[allow(clippy::too_many_arguments)]
+    async fn slices_part(
+        &mut self,
+        work: &mut Work,
+        flow: &Flow<'_>,
+        cache: &Arc<Cache>,
+        whole: &Arc<Object>,
+        slicing: Slicing,
+        start: u64,
+        end: u64,
+    ) -> Step<()> {
+        let mut at = start;
+        while at < end {
+            let index = at / slicing.slice;
+            let (from, to) = slicing.range(index);
+            let bring = slices::bring(self.connection, work, flow, cache, whole, slicing, index);
+            let piece = Box::pin(bring).await.map_err(|relayed| match relayed {
+                Relayed::UpstreamAborted(_) => self.broken(),
+                other => other,
+            })?;
+            if to < end {
+                slices::prefetch(self.connection, work, flow, cache, whole, slicing, index + 1);
+            }
+            let stretch = Stretch { before: Vec::new(), start: at - from, end: Some(end.min(to) - from) };
+            let stand = match &piece.body {
+                Body::Growing(growing) => Some(growing.enter(stretch.start).ok_or_else(|| self.broken())?),
+                _ => None,
+            };
+            let reader = match (&piece.body, stand) {
+                (Body::Growing(growing), Some(number)) => Some(Reader { growing, number }),
+                _ => None,
+            };
+            let stand = stand.map(|number| (number, None));
+            Box::pin(self.stretch(work, flow, cache, &piece, &stretch, stand, false)).await?;
+            drop(reader);
+            at = end.min(to);
+        }
+        Ok(())
     }
 
     fn broken(&self) -> Relayed {
@@ -366,7 +300,7 @@ impl Sender<'_, '_> {
         }
     }
 
-    async fn from_disk(
+    async fn disk_part(
         &mut self,
         cache: &Arc<Cache>,
         key: u128,
@@ -404,6 +338,7 @@ impl Sender<'_, '_> {
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn growing(
         &mut self,
         work: &mut Work,
@@ -411,10 +346,9 @@ impl Sender<'_, '_> {
         key: u128,
         growing: &Arc<Growing>,
         stretch: &Stretch,
+        stand: Option<(usize, Option<u64>)>,
     ) -> Step<()> {
         let mut at = stretch.start;
-        let number = growing.enter(at).ok_or_else(|| self.broken())?;
-        let reader = Reader { growing, number };
         let mut copied = Vec::new();
         while stretch.end.is_none_or(|end| at < end) {
             copied.clear();
@@ -437,7 +371,7 @@ impl Sender<'_, '_> {
                         // It is finished meanwhile, and found by its key.
                         let Some(length) = growing.length() else { return Err(self.broken()) };
                         let end = stretch.end.unwrap_or(length);
-                        return self.from_disk(cache, key, length, at, end, false).await;
+                        return self.disk_part(cache, key, length, at, end, false).await;
                     }
                     let from = (at % BLOCK as u64) as usize;
                     let Some(part) = copied.get(from..).filter(|p| !p.is_empty()) else { return Err(self.broken()) };
@@ -450,9 +384,10 @@ impl Sender<'_, '_> {
                 Piece::End | Piece::Failed => return Err(self.broken()),
             };
             at += count as u64;
-            growing.advance(number, Some(at));
+            if let Some((number, later)) = stand {
+                growing.advance(number, Some(later.map_or(at, |later| later.min(at))));
+            }
         }
-        drop(reader);
         Ok(())
     }
 
@@ -571,33 +506,5 @@ impl Sender<'_, '_> {
         self.bytes += written as u64;
         self.head.clear();
         result
-    }
-}
-
-/// Brings what is stored up to date with the 304 in `work`. None: it speaks of another response.
-pub fn freshen(
-    cache: &Arc<Cache>,
-    flow: &mut Flow<'_>,
-    work: &Work,
-    object: &Arc<Object>,
-    times: Exchanged,
-) -> Option<Arc<Object>> {
-    match flow.updated(&object.fields, &object.meta, &work.request, &work.response, times) {
-        Updated::Stored { fields, meta } => {
-            let renewed = Arc::new(object.with(meta, Some(fields)));
-            if !cache.overtaken(&renewed) {
-                cache.renew(Arc::clone(&renewed));
-            }
-            Some(renewed)
-        }
-        Updated::NotStored { fields, meta, refusal } => {
-            cache.forget(object.key);
-            flow.set_refusal(refusal);
-            Some(Arc::new(object.with(meta, Some(fields))))
-        }
-        Updated::Other => {
-            cache.forget(object.key);
-            None
-        }
     }
 }

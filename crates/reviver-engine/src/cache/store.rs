@@ -1,13 +1,12 @@
 //! From an upstream's response to an object, and what unsafe requests make of objects.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use reviver_cache::{
-    Exchanged, Meta, Refusal, Vary, groups_of, lines, tags_of, vary_of, write_selecting, write_stored_fields,
+    Exchanged, Meta, Refusal, Vary, groups_of, tags_of, value_of, vary_of, write_selecting, write_stored_fields,
 };
 use reviver_flow::Flow;
-use reviver_http::{FieldKind, Framing, Method, RequestHead};
+use reviver_http::{Framing, Method, RequestHead};
 use reviver_plan::Snapshot;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -16,13 +15,14 @@ use super::flight::Lead;
 use super::memory::Slot;
 use super::object::{Body, Label, LabelParts, MOST_SETS, Object, SETS_STATUS, Sets, url_of};
 use super::{Cache, Place, variant_key};
-use crate::core::Core;
 use crate::work::Work;
 
 /// Leave to store the response of a fetch. Others may wait for it.
 #[derive(Debug, Default)]
 pub struct Permit {
     pub lead: Option<Lead>,
+    /// The client's range is asked for as it is.
+    pub part: bool,
 }
 
 impl Permit {
@@ -36,9 +36,11 @@ impl Permit {
                 | Refusal::Incomplete
                 | Refusal::Busy
                 | Refusal::Overtaken
+                | Refusal::PartialResponse
                 | Refusal::Cookie
         );
-        if !passing && status < 500 {
+        // Nor does the answer to a condition or a range.
+        if !passing && status < 500 && !matches!(status, 206 | 304 | 412 | 416) {
             cache.not_storable(Place::of(text, space).primary, now_ms);
         }
         if let Some(lead) = self.lead {
@@ -53,14 +55,12 @@ pub struct Begun {
     pub label: Label,
     pub meta: Meta,
     pub fields: Vec<u8>,
+    /// The body is text that is to be kept compressed.
+    pub packs: bool,
     sets: Option<Sets>,
 }
 
 impl Begun {
-    pub fn object(&self, body: Body) -> Object {
-        Object::new(self.key, self.label.clone(), self.meta.clone(), self.fields.clone(), body)
-    }
-
     pub fn into_object(self, body: Body) -> Object {
         Object::new(self.key, self.label, self.meta, self.fields, body)
     }
@@ -70,7 +70,6 @@ impl Cache {
     /// Makes an object of the response in `work`, or says why not.
     pub fn begin(
         &self,
-        core: &Core,
         flow: &Flow<'_>,
         work: &mut Work,
         place_text: &[u8],
@@ -93,22 +92,19 @@ impl Cache {
             Framing::Length(length) => length,
             _ => 0,
         };
+        let part = work.response.status == 206;
+        if part && (expected == 0 || expected > self.most_in_memory) {
+            return Err(Refusal::TooLarge);
+        }
         if expected > rules.policy.max_object || (self.disk.is_none() && expected > self.most_in_memory) {
             return Err(Refusal::TooLarge);
         }
         let mut fields = Vec::with_capacity(512);
         write_stored_fields(&work.response, &control, &mut fields);
-        if work.response.values(FieldKind::Date).next().is_none() {
-            // RFC 9110, section 6.6.1: a recipient with a clock adds it to what it stores.
-            fields.extend_from_slice(b"Date: ");
-            core.write_date(Instant::now(), &mut fields);
-            fields.extend_from_slice(b"\r\n");
-        }
         let mut tags = tags_of(&work.response);
         tags.extend(rules.policy.tags.iter().cloned());
         let (tags, groups) = (tags.join("\n"), groups_of(&work.response).join("\n"));
-        let content_type =
-            lines(&fields).find(|l| l.name.eq_ignore_ascii_case(b"content-type")).map(|l| l.value.to_vec());
+        let content_type = value_of(&fields, b"content-type").map(<[u8]>::to_vec);
         let known = match self.memory.peek(place.primary) {
             Some(Slot::Sets(sets)) if sets.label.is_of(place.space, place.key) => Some(sets),
             _ => None,
@@ -130,7 +126,10 @@ impl Cache {
             groups: groups.as_bytes(),
             content_type: content_type.as_deref().unwrap_or_default(),
         };
-        Ok(Begun { key, label: Label::new(parts), meta, fields, sets })
+        let packs = rules.policy.compress_stored
+            && is_text(parts.content_type)
+            && value_of(&fields, b"content-encoding").is_none();
+        Ok(Begun { key, label: Label::new(parts), meta, fields, packs, sets })
     }
 
     /// The list of variants is there before the variant.
@@ -171,10 +170,17 @@ fn joined(known: Option<&Sets>, names: &[String], place: Place<'_>) -> Sets {
     Sets { key: place.primary, label, generation, sets }
 }
 
+/// Whether bodies of this type shrink when they are compressed.
+fn is_text(content_type: &[u8]) -> bool {
+    let media = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    let known = [&b"application/json"[..], b"application/javascript", b"application/xml", b"image/svg+xml"];
+    media.starts_with(b"text/") || media.ends_with(b"+json") || media.ends_with(b"+xml") || known.contains(&&media[..])
+}
+
 /// Whether the client wants the response as it is: nothing of the stored one would look otherwise.
 pub fn is_plain(flow: &Flow<'_>, request: &RequestHead) -> bool {
     let ask = flow.ask();
-    request.method == Method::Get && !ask.range && !ask.conditional
+    request.method == Method::Get && !ask.range && !ask.conditional && flow.slice().is_none()
 }
 
 /// Stores a response whose body stands whole in the buffer, and leaves it there to be passed on.
@@ -187,6 +193,7 @@ pub fn store_whole(cache: &Cache, work: &Work, mut begun: Begun, permit: Permit)
     let Some(bytes) = work.upstream_in.bytes().get(..length) else { return false };
     let body = if bytes.is_empty() { Body::None } else { Body::One(Arc::from(bytes)) };
     cache.announce(&mut begun);
+    let body = if begun.packs { body.packed() } else { body };
     let object = Arc::new(begun.into_object(body));
     let overtaken = cache.overtaken(&object);
     if !overtaken {

@@ -256,7 +256,7 @@ impl Transport {
             match &mut self.stream {
                 Stream::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, buf))?,
                 Stream::Tls(stream) => ready!(Pin::new(stream).poll_read(cx, buf))?,
-                Stream::Http2(_) | Stream::Taken | Stream::Nobody => return Poll::Ready(Ok(())),
+                Stream::Http2(_) | Stream::Taken | Stream::Nobody(_) => return Poll::Ready(Ok(())),
             }
         } else {
             let count = self.before.len().min(buf.remaining());

@@ -1,0 +1,56 @@
+//! Stored responses brought up to date by what the upstream says of them.
+
+use std::sync::Arc;
+
+use reviver_cache::{Exchanged, Updated};
+use reviver_flow::Flow;
+
+use super::Cache;
+use super::object::Object;
+use crate::work::Work;
+
+/// What the answer to a HEAD says of what is stored (RFC 9111, section 4.3.5).
+pub fn compare(cache: &Arc<Cache>, flow: &Flow<'_>, work: &Work, object: &Arc<Object>, times: Exchanged) {
+    if work.response.status != object.meta.status {
+        return;
+    }
+    match flow.updated(&object.fields, &object.meta, &work.request, &work.response, times) {
+        Updated::Stored { fields, meta } => {
+            let renewed = Arc::new(object.with(meta, Some(fields)));
+            if !cache.overtaken(&renewed) {
+                cache.renew(renewed);
+            }
+        }
+        Updated::NotStored { .. } | Updated::Other => {
+            cache.forget(object.key);
+        }
+    }
+}
+
+/// Brings what is stored up to date with the 304 in `work`. None: it speaks of another response.
+pub fn freshen(
+    cache: &Arc<Cache>,
+    flow: &mut Flow<'_>,
+    work: &Work,
+    object: &Arc<Object>,
+    times: Exchanged,
+) -> Option<Arc<Object>> {
+    match flow.updated(&object.fields, &object.meta, &work.request, &work.response, times) {
+        Updated::Stored { fields, meta } => {
+            let renewed = Arc::new(object.with(meta, Some(fields)));
+            if !cache.overtaken(&renewed) {
+                cache.renew(Arc::clone(&renewed));
+            }
+            Some(renewed)
+        }
+        Updated::NotStored { fields, meta, refusal } => {
+            cache.forget(object.key);
+            flow.set_refusal(refusal);
+            Some(Arc::new(object.with(meta, Some(fields))))
+        }
+        Updated::Other => {
+            cache.forget(object.key);
+            None
+        }
+    }
+}
