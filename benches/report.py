@@ -164,7 +164,8 @@ METHOD = """## Method
   differ in whose order they follow. Tickets and other settings of TLS are the proxies' defaults.
 - The origin of the scenarios of the cache says `max-age=86400` and counts who asks. Before the clock runs, everything
   is asked for until all of it comes from the cache, and a request that reaches the origin while hits are measured
-  fails the measurement. Settings of the caches are in the table of settings; rooms are the scenarios'.
+  fails the measurement. Files of caches are in memory (tmpfs): disks are not measured. Settings of the caches are in
+  the table of settings; rooms are the scenarios'.
 - Two builds of nginx are shown: the one on PyPI is built for size, Debian's for speed.
 - The *bare relay* copies bytes between two sockets and knows no HTTP. With small answers it is the floor that a proxy
   can come near to; large ones cost less than that where a proxy moves them inside the kernel (`splice`)."""

@@ -43,10 +43,12 @@ class Cache(ABC):
         self.environment: Mapping[str, str] = peer.environment
 
     @abstractmethod
-    def argv(self, folder: Path, port: int, origin: int, room: Room) -> list[str | Path]:
-        """Writes the configuration into `folder`, which is empty, and tells the command."""
+    def argv(self, folder: Path, files: Path, port: int, origin: int, room: Room) -> list[str | Path]:
+        """Writes the configuration into `folder`, which is empty, and tells the command; `files` takes what is kept in
+        files.
+        """
 
-    def prepare(self, folder: Path, port: int, origin: Origin, room: Room) -> Launch:
+    def prepare(self, folder: Path, files: Path, port: int, origin: Origin, room: Room) -> Launch:
         """How to start it."""
-        argv = self.argv(folder, port, origin.cacheable, room)
+        argv = self.argv(folder, files, port, origin.cacheable, room)
         return Launch(argv, {Mode.REVERSE: port}, self.environment)

@@ -43,7 +43,7 @@ class HaproxyCache(Cache):
     grows = False
     settings = "`total-max-size` as the scenario says, `max-object-size` 1 MiB; it does not collapse requests"
 
-    def argv(self, folder: Path, port: int, origin: int, room: Room) -> list[str | Path]:
+    def argv(self, folder: Path, files: Path, port: int, origin: int, room: Room) -> list[str | Path]:
         """One process in the foreground."""
         path = folder / "haproxy.cfg"
         path.write_text(CONFIGURATION.substitute(mebibytes=room.memory // MIB, port=port, origin=origin))

@@ -23,7 +23,7 @@ http {
     keepalive_requests 1000000000;
     client_body_temp_path $folder/body;
     proxy_temp_path $folder/proxy;
-    proxy_cache_path $folder/cache levels=1:2 keys_zone=objects:$zone max_size=$bytes inactive=1d use_temp_path=off
+    proxy_cache_path $files/cache levels=1:2 keys_zone=objects:$zone max_size=$bytes inactive=1d use_temp_path=off
         manager_files=1000 manager_sleep=10ms manager_threshold=200ms;
     upstream origin {
         server 127.0.0.1:$origin;
@@ -62,12 +62,14 @@ class NginxCache(Cache):
     grows = False
     settings = SETTINGS
 
-    def argv(self, folder: Path, port: int, origin: int, room: Room) -> list[str | Path]:
+    def argv(self, folder: Path, files: Path, port: int, origin: int, room: Room) -> list[str | Path]:
         """A master, one worker, and the manager of the cache."""
         path = folder / "nginx.conf"
         size = room.disk or room.memory
         zone = ZONE if room.objects is None else room.objects * KEY
-        path.write_text(CONFIGURATION.substitute(folder=folder, port=port, origin=origin, bytes=size, zone=zone))
+        path.write_text(
+            CONFIGURATION.substitute(folder=folder, files=files, port=port, origin=origin, bytes=size, zone=zone)
+        )
         return [self.path, "-p", folder, "-e", "stderr", "-c", path]
 
 

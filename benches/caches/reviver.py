@@ -17,13 +17,13 @@ class ReviverCache(Cache):
     disk = True
     settings = "`cache: true` on the route, `memory` and `disk` as the scenario says, **access log on** as above"
 
-    def argv(self, folder: Path, port: int, origin: int, room: Room) -> list[str | Path]:
+    def argv(self, folder: Path, files: Path, port: int, origin: int, room: Room) -> list[str | Path]:
         """One process."""
         path = folder / "reviver.json"
-        path.write_text(json.dumps(self.configuration(folder, port, origin, room), indent=2))
+        path.write_text(json.dumps(self.configuration(folder, files, port, origin, room), indent=2))
         return [self.path, "run", path]
 
-    def configuration(self, folder: Path, port: int, origin: int, room: Room) -> dict[str, Any]:
+    def configuration(self, folder: Path, files: Path, port: int, origin: int, room: Room) -> dict[str, Any]:
         """As the peer's, without what no cache is asked for."""
         route: dict[str, Any] = {"name": "all", "pool": "origin"}
         tree: dict[str, Any] = {
@@ -43,7 +43,7 @@ class ReviverCache(Cache):
             route["cache"] = True
             cache: dict[str, Any] = {"memory": room.memory}
             if room.disk is not None:
-                cache["disk"] = {"path": str(folder / "objects"), "size": room.disk}
+                cache["disk"] = {"path": str(files / "objects"), "size": room.disk}
             tree["cache"] = cache
         return tree
 

@@ -44,7 +44,7 @@ class SquidCache(Cache):
     peer = "Squid"
     settings = "one process, `accel`, `cache_mem` as the scenario says, `collapsed_forwarding on`, no access log"
 
-    def argv(self, folder: Path, port: int, origin: int, room: Room) -> list[str | Path]:
+    def argv(self, folder: Path, files: Path, port: int, origin: int, room: Room) -> list[str | Path]:
         """One process in the foreground; it gives up root for the account `proxy`, which must own the folder."""
         path = folder / "squid.conf"
         path.write_text(CONFIGURATION.substitute(port=port, origin=origin, mebibytes=room.memory // MIB, folder=folder))

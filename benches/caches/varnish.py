@@ -23,11 +23,11 @@ class VarnishCache(Cache):
     disk = True
     settings = "built-in rules, storage `malloc` or, with a disk, `file`; one thread pool, no log reader"
 
-    def argv(self, folder: Path, port: int, origin: int, room: Room) -> list[str | Path]:
+    def argv(self, folder: Path, files: Path, port: int, origin: int, room: Room) -> list[str | Path]:
         """A manager and its child in the foreground."""
         path = folder / "cache.vcl"
         path.write_text(CONFIGURATION.substitute(origin=origin))
-        storage = f"malloc,{room.memory}" if room.disk is None else f"file,{folder / 'store'},{room.disk}"
+        storage = f"malloc,{room.memory}" if room.disk is None else f"file,{files / 'store'},{room.disk}"
         argv: list[str | Path] = [self.path, "-F", "-j", "none", "-n", folder / "state"]
         argv += ["-a", f"127.0.0.1:{port}", "-f", path, "-s", storage]
         return [*argv, "-p", "thread_pools=1", "-p", "thread_pool_min=100", "-p", "timeout_idle=120"]

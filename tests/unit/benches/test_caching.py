@@ -13,6 +13,7 @@ from benches.workload import Workload
 from reviver.config import load_file
 
 ORIGIN = Origin(http=18100, bulk=18101, echo=18102, h2=18103, cacheable=18104)
+FILES = Path("/files")
 SMALL = Workload(1_000, 20_000, 0.9)
 
 
@@ -32,7 +33,7 @@ def test_a_cache_knows_the_origin_that_may_be_cached(
     name: str, toolbox: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    launch = cache(name, toolbox).prepare(tmp_path, 18118, ORIGIN, Room(64 * MIB))
+    launch = cache(name, toolbox).prepare(tmp_path, FILES, 18118, ORIGIN, Room(64 * MIB))
     assert launch.ports == {Mode.REVERSE: 18118}
     written = "".join(path.read_text() for path in tmp_path.iterdir()) + " ".join(map(str, launch.argv))
     assert "18104" in written
@@ -42,20 +43,20 @@ def test_a_cache_knows_the_origin_that_may_be_cached(
 
 def test_reviver_reads_its_configuration_with_and_without_a_disk(toolbox: Toolbox, tmp_path: Path) -> None:
     for room, disk in ((Room(64 * MIB), False), (Room(64 * MIB, 128 * MIB), True)):
-        cache("Reviver", toolbox).prepare(tmp_path, 18118, ORIGIN, room)
+        cache("Reviver", toolbox).prepare(tmp_path, FILES, 18118, ORIGIN, room)
         config = load_file(tmp_path / "reviver.json").config
         assert config.reverse is not None
         assert config.reverse.routes[0].cache
         assert config.cache.memory == 64 * MIB
         assert (config.cache.disk is not None) == disk
-    cache("Reviver, no cache", toolbox).prepare(tmp_path, 18118, ORIGIN, Room(64 * MIB))
+    cache("Reviver, no cache", toolbox).prepare(tmp_path, FILES, 18118, ORIGIN, Room(64 * MIB))
     config = load_file(tmp_path / "reviver.json").config
     assert config.reverse is not None
     assert not config.reverse.routes[0].cache
 
 
 def test_a_bound_of_objects_is_nginxs_zone_of_keys(toolbox: Toolbox, tmp_path: Path) -> None:
-    cache("nginx", toolbox).prepare(tmp_path, 18118, ORIGIN, Room(64 * MIB, objects=10_000))
+    cache("nginx", toolbox).prepare(tmp_path, FILES, 18118, ORIGIN, Room(64 * MIB, objects=10_000))
     assert "keys_zone=objects:1280000 max_size=67108864 " in (tmp_path / "nginx.conf").read_text()
 
 
