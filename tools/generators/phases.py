@@ -32,9 +32,10 @@ _TAIL = """
 A solid arrow is `continue`, a dotted one `retry`. From every phase that may `respond` or `reject` the flow goes to its
 answer and then to `done`.
 
-`explain` lists a phase where something was decided in it. A cache (`cache_lookup`) and Python hooks (one name for each
-phase) are not there yet; they will come in at these places. How phases and code belong together is told in
-[architecture.md](architecture.md#the-life-of-a-request).
+`explain` lists a phase where something was decided in it. Python hooks (one name for each phase) are not there yet;
+they will come in at these places. How phases and code belong together is told in
+[architecture.md](architecture.md#the-life-of-a-request); what `cache_lookup` finds, in
+[cache.md](cache.md#why-something-was-not-a-hit).
 """
 
 
