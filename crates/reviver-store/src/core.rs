@@ -94,12 +94,11 @@ impl Core {
         if !meant {
             return false;
         }
-        let mut at = 0;
-        let pushed = self.queue.push(false, |sequence| {
-            at = sequence;
-            Op::Remove { key, sequence }
-        });
-        shard.remove(key, if pushed { at } else { self.queue.next_sequence() })
+        // first in the table: when the writer sees the note, the segment may be dead already
+        let sequence = self.queue.next_sequence();
+        let there = shard.remove(key, sequence);
+        self.queue.push(false, |_| Op::Remove { key, sequence });
+        there
     }
 
     pub fn soften(&self, key: Key, only: Option<&Found>) -> bool {
@@ -111,12 +110,10 @@ impl Core {
         if !meant {
             return false;
         }
-        let mut at = 0;
-        let pushed = self.queue.push(false, |sequence| {
-            at = sequence;
-            Op::Soften { key, sequence }
-        });
-        shard.soften(key, if pushed { at } else { self.queue.next_sequence() })
+        let sequence = self.queue.next_sequence();
+        let there = shard.soften(key, sequence);
+        self.queue.push(false, |_| Op::Soften { key, sequence });
+        there
     }
 
     /// What cannot be read right is not found any more.

@@ -84,6 +84,12 @@ pub fn lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// At once: a child that was forked and has not executed anything yet would hold it as long as it has the descriptor.
+pub fn unlock(file: &File) {
+    // SAFETY: flock takes a descriptor that `file` keeps open.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
+}
+
 pub fn is_read_only(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EROFS | libc::EACCES | libc::EPERM))
 }

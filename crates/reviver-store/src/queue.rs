@@ -112,7 +112,7 @@ impl Queue {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// In the order of the sequences that `make` is called with. False: the store is closed.
+    /// `make` is called with a new sequence. False: the store is closed.
     pub fn push(&self, urgent: bool, make: impl FnOnce(u64) -> Op) -> bool {
         let mut inner = self.lock();
         if inner.closed {

@@ -177,12 +177,10 @@ impl Store {
 
     /// Removes everything; returns how many there were.
     pub fn clear(&self) -> u64 {
-        let mut at = 0;
-        let pushed = self.core.queue.push(false, |sequence| {
-            at = sequence;
-            Op::Clear { sequence }
-        });
-        self.core.table.clear(if pushed { at } else { self.core.queue.next_sequence() })
+        let sequence = self.core.queue.next_sequence();
+        let count = self.core.table.clear(sequence);
+        self.core.queue.push(false, |_| Op::Clear { sequence });
+        count
     }
 
     pub fn stats(&self) -> Stats {
@@ -216,7 +214,9 @@ impl Store {
                 let _ = handle.join();
             }
         }
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(lock) = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            disk::unlock(&lock);
+        }
     }
 }
 

@@ -75,13 +75,42 @@ fn what_is_asked_for_stays() {
 }
 
 #[test]
-fn a_softened_large_object_stays_so_when_the_note_of_it_is_evicted() {
+fn an_older_head_does_not_come_back_when_a_newer_one_was_merged() {
     let folder = Folder::new();
     let store = folder.open(16 * MIB);
+    put_many(&store, &folder, 0..150, |_| 10_000);
+    store.replace_head(1, label(1, 1), head(1, 1));
+    put_many(&store, &folder, 1000..1150, |_| 10_000);
+    store.replace_head(1, label(1, 2), head(1, 2));
+    put_many(&store, &folder, 2000..2150, |_| 10_000);
+    // nothing but the newer head is found in its segment
+    for key in 2000..2150 {
+        store.remove(key);
+    }
+    let mut next = 3000;
+    while store.contains(0) {
+        assert!(store.find(1).is_some());
+        put_many(&store, &folder, next..next + 10, |_| 10_000);
+        next += 10;
+    }
+    assert!(store.contains(1149), "the older head is still on the disk");
+    store.close();
+    let store = folder.open(16 * MIB);
+    assert_eq!(get(&store, 1), Some((head(1, 2), bytes(1, 0, 10_000))));
+}
+
+#[test]
+fn a_softened_large_object_stays_so_when_the_note_of_it_is_evicted() {
+    let folder = Folder::new();
+    let mut store = folder.open(16 * MIB);
     put(&store, 1, 0, 2 * MIB as usize);
     store.sync();
     store.soften(1);
     for round in 0..10 {
+        if round == 1 {
+            store.close();
+            store = folder.open(16 * MIB);
+        }
         assert!(store.find(1).unwrap().softened);
         let from = 1000 + round * 1000;
         put_many(&store, &folder, from..from + 1000, |_| 10_000);
