@@ -250,11 +250,11 @@ def test_sizes_are_kept(folder: Path) -> None:
         assert used(folder) <= 32 * MIB * 1.05
 
 
-def unstoppable(proxy: Proxy, origin: Origin) -> None:
+def unstoppable(proxy: Proxy, origin: Origin, folder: Path) -> None:
     """It says that the disk does not work, and goes on from memory."""
     paths = [f"/degraded/{number}" for number in range(60)]
     check(proxy, paths)
-    until(lambda: "cache" in proxy.stderr and "warning" in proxy.stderr.lower(), f"a warning: {proxy.stderr}", 30)
+    until(lambda: f"{folder}: the disk" in proxy.stderr, "a warning", 30)
     check(proxy, paths)
     fetch(proxy.port, "/one")
     before = len(origin.requests)
@@ -271,7 +271,7 @@ def test_a_disk_that_takes_no_more(origin: Origin, folder: Path) -> None:
 
     settings = config(origin, folder, logs=[{"to": "stdout", "format": "json"}])
     with Proxy(settings, preexec=limit, stdout=subprocess.DEVNULL) as proxy:
-        unstoppable(proxy, origin)
+        unstoppable(proxy, origin, folder)
 
 
 @contextmanager
@@ -290,7 +290,7 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
 
 def test_a_full_disk(origin: Origin, folder: Path) -> None:
     with mounted(folder, "size=256k"), Proxy(config(origin, folder)) as proxy:
-        unstoppable(proxy, origin)
+        unstoppable(proxy, origin, folder)
 
 
 def test_a_disk_that_is_read_only(origin: Origin, folder: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_disk_that_is_read_only(origin: Origin, folder: Path) -> None:
             check(proxy, paths)
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         with Proxy(config(origin, folder)) as proxy:
-            unstoppable(proxy, origin)
+            unstoppable(proxy, origin, folder)
             check(proxy, paths)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.cache import Answer, Case, Script, Stage, case, checked, goes, hits, stage
 from tests.support.client import Client
-from tests.support.origin import Exchange, Origin, responds
+from tests.support.origin import Exchange, Origin, replies, responds
 
 HOUR = "Cache-Control: max-age=3600"
 OLD = ("Cache-Control: max-age=60", "Age: 100")
@@ -392,14 +392,18 @@ def test_3_interim_responses_are_not_stored(on: Stage) -> None:
     assert "Link" not in again.fields
 
 
-def test_date_is_added_where_the_origin_sends_none(on: Stage) -> None:
-    """RFC 9110, section 6.6.1: a recipient with a clock records when a response without Date was received."""
-    path = on.path("date")
-    on.on(path, HOUR)
-    first = on.ask(path).fields.get("Date")
-    second = on.ask(path)
-    assert second.fields.get("Date") == first is not None
-    assert on.asked(path) == 1
+@pytest.mark.parametrize("lines", ["Content-Length: 1\r\nX-Last: 1", "X-Last: 1\r\nContent-Length: 1"])
+def test_date_is_added_where_the_origin_sends_none(on: Stage, lines: str) -> None:
+    """RFC 9110, section 6.6.1: a recipient with a clock adds it to what it stores or passes on."""
+    stored, passed = on.path("date"), on.path("no-store")
+    on.origin.on(stored, replies(f"HTTP/1.1 200 OK\r\n{HOUR}\r\n{lines}\r\n\r\nx".encode()))
+    on.origin.on(passed, replies(f"HTTP/1.1 200 OK\r\n{lines}\r\n\r\nx".encode()))
+    first, second, third = on.ask(stored), on.ask(stored), on.ask(passed)
+    assert [response.body for response in (first, second, third)] == [b"x"] * 3
+    assert first.fields.get("Date")
+    assert second.fields.get("Date") == first.fields.get("Date")
+    assert third.fields.get("Date")
+    assert on.asked(stored) == 1
 
 
 def test_2_the_host_is_part_of_the_key(on: Stage) -> None:
