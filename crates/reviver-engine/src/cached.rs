@@ -185,7 +185,7 @@ pub async fn relay(
     carried.cache.stored = None;
     let text = std::mem::take(&mut work.key);
     let space = flow.cache_rules().map_or(0, |rules| rules.space.len());
-    let begun = cache.begin(flow, work, &text, space, times);
+    let begun = cache.begin(flow, work, &text, space, times, permit.part);
     let asked = flow.slice().filter(|_| matches!(work.response.status, 206 | 416));
     let outcome = match begun {
         // A part that the client may not have asked for, and that cannot be put to others.

@@ -111,6 +111,8 @@ impl<'s> Flow<'s> {
                 if caching.ask.only_if_cached {
                     return self.reject(Phase::CacheLookup, Reason::new(Slug::OnlyIfCached, rule));
                 }
+                // Servers that were asked before may be asked again: it is another request.
+                self.tried.clear();
                 caching.validators = validators;
                 caching.on_error = on_error;
                 caching.whole = whole;

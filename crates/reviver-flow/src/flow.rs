@@ -60,7 +60,7 @@ pub struct Flow<'s> {
     idempotent: bool,
     tunnel: bool,
     known: bool,
-    tried: SmallVec<[u32; 8]>,
+    pub(crate) tried: SmallVec<[u32; 8]>,
     /// The connection in use had served another request before.
     reused: bool,
     /// A kept connection was found dead, and a fresh one has been asked for.

@@ -377,6 +377,10 @@ impl ResponseHead {
     /// Adds a field behind the others.
     pub fn push_field(&mut self, name: &[u8], value: &[u8]) {
         let kind = FieldKind::of(name);
+        // The blank line that ended the head would end it here too.
+        while self.bytes.ends_with(b"\n\r\n") {
+            self.bytes.truncate(self.bytes.len() - 2);
+        }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(b": ");

@@ -229,7 +229,12 @@ impl Cache {
             Judgement::ServeAndRevalidate => ("stale", reviver_cache::Why::Revalidating),
             Judgement::Validate(why) => ("miss", why),
         };
+        let lacks = |object: &Object| match &object.body {
+            super::object::Body::Parts(pieces) => !super::parts::covers(pieces, &head),
+            _ => false,
+        };
         let (verdict, reason) = match &chosen {
+            Ok(object) if lacks(object) => ("miss", reviver_cache::Why::Partial),
             Ok(object) => judged(object),
             Err(why) => ("miss", *why),
         };
@@ -240,14 +245,15 @@ impl Cache {
                 let parts = object.label.parts();
                 let chosen = chosen.as_ref().is_ok_and(|c| c.key == object.key);
                 let (verdict, reason) = match chosen {
+                    true if lacks(&object) => ("miss", reviver_cache::Why::Partial),
                     true => judged(&object),
                     false => ("miss", reviver_cache::Why::VaryMiss),
                 };
                 let stored_at = i64::try_from(object.meta.received_ms).unwrap_or(i64::MAX);
                 json!({
-                    "variant": text(parts.selecting), "status": object.meta.status,
+                    "variant": text(parts.selecting.trim_ascii_end()), "status": object.meta.status,
                     "age": object.meta.age_ms(now_ms) / 1000, "ttl": object.meta.ttl_ms(now_ms).div_euclid(1000),
-                    "basis": object.meta.basis.name(), "size": object.body.length(),
+                    "basis": object.meta.basis.name(), "size": object.body.length(), "held": object.body.held(),
                     "stored_as": if self.also_on_disk(&object) { "disk" } else { "memory" },
                     "tags": text_lines(parts.tags), "groups": text_lines(parts.groups),
                     "hits": object.hits.load(Ordering::Relaxed),

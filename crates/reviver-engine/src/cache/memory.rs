@@ -73,13 +73,26 @@ impl BuildHasher for Keys {
 #[derive(Clone, Default)]
 pub struct Evictions(Arc<AtomicU64>);
 
-impl Lifecycle<u128, Slot> for Evictions {
-    type RequestState = ();
-
-    fn on_evict(&self, (): &mut (), _: u128, slot: Slot) {
+impl Evictions {
+    fn count(&self, slot: &Slot) {
         if matches!(slot, Slot::Object(_)) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+impl Lifecycle<u128, Slot> for Evictions {
+    type RequestState = ();
+
+    // What is replaced has not gone to make room.
+    fn on_evict(&self, (): &mut (), _: u128, _: Slot) {}
+
+    fn on_evict_cold(&self, (): &mut (), _: u128, slot: Slot) {
+        self.count(&slot);
+    }
+
+    fn on_evict_hot(&self, (): &mut (), _: u128, slot: Slot) {
+        self.count(&slot);
     }
 }
 

@@ -144,6 +144,10 @@ impl Cache {
 
     /// Takes what can be changed while it runs.
     pub fn adopt(&self, plan: &reviver_plan::Cache) {
+        let size = |cache: &reviver_plan::Cache| cache.disk.as_ref().map(|disk| disk.size);
+        if let (Some(disk), true) = (&plan.disk, size(plan) != size(&self.plan)) {
+            self.warn(format!("{}: another size of the disk takes effect at the next start", disk.at));
+        }
         if plan.memory != self.memory.capacity() {
             self.memory.resize(plan.memory);
         }
@@ -163,6 +167,10 @@ impl Cache {
 
     fn release(&self, bytes: u64) {
         self.under_way.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn warn(&self, text: String) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
     pub fn take_warnings(&self) -> Vec<String> {

@@ -75,10 +75,15 @@ impl Cache {
         place_text: &[u8],
         space: usize,
         times: Exchanged,
+        part: bool,
     ) -> Result<Begun, Refusal> {
         let place = Place::of(place_text, space);
         let (control, meta) = flow.storing(&work.request, &work.response, times);
         let meta = meta?;
+        // What nobody asked a part of is not to be put together.
+        if meta.status == 206 && !part && flow.slice().is_none() {
+            return Err(Refusal::PartialResponse);
+        }
         let Some(rules) = flow.cache_rules() else { return Err(Refusal::Method) };
         let names = match vary_of(&work.response) {
             _ if flow.ignores_vary() => Vec::new(),
@@ -92,8 +97,7 @@ impl Cache {
             Framing::Length(length) => length,
             _ => 0,
         };
-        let part = work.response.status == 206;
-        if part && (expected == 0 || expected > self.most_in_memory) {
+        if meta.status == 206 && part && (expected == 0 || expected > self.most_in_memory) {
             return Err(Refusal::TooLarge);
         }
         if expected > rules.policy.max_object || (self.disk.is_none() && expected > self.most_in_memory) {

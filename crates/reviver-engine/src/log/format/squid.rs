@@ -74,7 +74,7 @@ fn result(line: &Line<'_>) -> (&'static str, &'static str) {
         "TCP_STALE_HIT"
     } else if line.via != Via::None || line.slug.row().fault == Fault::Upstream {
         "TCP_MISS"
-    } else if !line.has_head || line.slug.row().fault == Fault::Client {
+    } else if !line.has_head || line.slug == Slug::Purged || line.slug.row().fault == Fault::Client {
         "NONE_NONE"
     } else {
         // made here, without asking anyone
