@@ -113,3 +113,49 @@ def test_many_clients_share_the_pieces(sliced: Stage) -> None:
 
     Together(one, 40).join()
     assert len(set(spans(sliced, path))) == len(spans(sliced, path)), "no piece twice"
+
+
+UNSLICEABLE = [
+    ("weak", DATA, (HOUR, 'ETag: W/"a"')),
+    ("none", DATA, (HOUR,)),
+    ("no-store", DATA, ("Cache-Control: no-store", 'ETag: "a"')),
+    ("private", DATA, ("Cache-Control: private", 'ETag: "a"')),
+    ("empty", b"", (HOUR, 'ETag: "a"')),
+    ("small", DATA[:1000], (HOUR,)),
+]
+
+
+@pytest.mark.parametrize(("title", "data", "lines"), UNSLICEABLE, ids=[row[0] for row in UNSLICEABLE])
+def test_what_cannot_be_put_together_is_fetched_whole(
+    sliced: Stage, title: str, data: bytes, lines: tuple[str, ...]
+) -> None:
+    """Without a strong entity tag pieces could be of different versions; what may not be stored is passed on."""
+    path = sliced.path(title)
+    sliced.origin.on(path, serves(data, *lines))
+    for _ in range(2):
+        response = sliced.ask(path)
+        assert response.status == 200
+        assert response.body == data
+
+
+def test_several_ranges_of_pieces(sliced: Stage) -> None:
+    path = sliced.path("several")
+    sliced.origin.on(path, serves(DATA, HOUR, 'ETag: "a"'))
+    response = sliced.ask(path, f"Range: bytes=0-9,{MIB - 5}-{MIB + 5},-5")
+    assert response.status == 206
+    for piece in (DATA[:10], DATA[MIB - 5 : MIB + 6], DATA[-5:]):
+        assert b"\r\n\r\n" + piece + b"\r\n--" in response.body
+    assert len(spans(sliced, path)) == 3
+
+
+def test_conditions_and_head_of_pieces(sliced: Stage) -> None:
+    path = sliced.path("conditions")
+    sliced.origin.on(path, serves(DATA, HOUR, 'ETag: "a"'))
+    head = sliced.ask(path, method="HEAD")
+    assert (head.status, head.fields.get("Content-Length")) == (200, str(len(DATA)))
+    assert sliced.ask(path, 'If-None-Match: "a"').status == 304
+    part = sliced.ask(path, "Range: bytes=1-2", 'If-Range: "a"')
+    assert (part.status, part.body) == (206, DATA[1:3])
+    whole = sliced.ask(path, "Range: bytes=1-2", 'If-Range: "b"')
+    assert whole.status == 200
+    assert whole.body == DATA
