@@ -38,6 +38,9 @@ pub enum Lookup {
 
 /// Blocks that are verified before a body is served from disk for the first time.
 const VERIFIED: u64 = 64;
+/// Bodies on disk are read into memory up to this size, from this many uses on.
+const PROMOTED: u64 = 1 << 20;
+const HOT: u32 = 2;
 /// More turns than these are not taken: what is found keeps changing.
 const TURNS: usize = 16;
 
@@ -77,7 +80,10 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
                 _ if connection.job().is_some() => (Why::Stale, Some(object)),
                 Judgement::Serve(_) if lacks(&object, work) => (Why::Partial, None),
                 Judgement::ServeAndRevalidate if matches!(object.body, Body::Parts(_)) => (Why::Partial, None),
-                Judgement::Serve(why) => break Lookup::Serve { why, object, collapsed: false },
+                Judgement::Serve(why) => {
+                    let object = promoted(cache, object).await;
+                    break Lookup::Serve { why, object, collapsed: false };
+                }
                 Judgement::ServeAndRevalidate => {
                     if let Boarding::Lead(lead) = cache.flights.board(!object.key) {
                         // Held until the refresh is over, so that there is one at a time.
@@ -226,16 +232,42 @@ async fn wait(connection: &mut Connection, work: &mut Work, flight: &Flight, unt
     .await
 }
 
+/// What is asked for again and again is read into memory.
+async fn promoted(cache: &Arc<Cache>, object: Arc<Object>) -> Arc<Object> {
+    let Body::Disk { length } = object.body else { return object };
+    if length > PROMOTED.min(cache.most_in_memory) || object.hits.load(Ordering::Relaxed) < HOT {
+        return object;
+    }
+    let Some(disk) = &cache.disk else { return object };
+    let Some(found) = disk.find(object.key).filter(|found| found.body_len == length) else { return object };
+    let mut blocks: Vec<Arc<[u8]>> = Vec::new();
+    for index in 0..length.div_ceil(reviver_store::BLOCK as u64) {
+        match read(disk, &found, Part::Block(index)).await {
+            Some(block) => blocks.push(block.into()),
+            None => return object,
+        }
+    }
+    let body = match blocks.len() {
+        1 => Body::One(Arc::clone(&blocks[0])),
+        _ => Body::Many { blocks: blocks.into(), length },
+    };
+    let object = Arc::new(object.with_body(body));
+    cache.show(Arc::clone(&object));
+    object
+}
+
 /// Brings what stands on disk under a key to memory; what cannot be read is gone.
 pub(super) async fn load(cache: &Arc<Cache>, key: u128, found: Found) {
     let Some(disk) = &cache.disk else { return };
     let read = async {
         let head = read(disk, &found, Part::Head).await?;
         if !comes_at_once(&found) {
-            // A block that is broken in the middle would break the response off: it is looked for before.
+            // A block that is broken in the middle would break the response off: it is looked for before, once.
             let blocks = found.body_len.div_ceil(reviver_store::BLOCK as u64);
-            for index in 0..blocks.min(VERIFIED) {
-                read(disk, &found, Part::Block(index)).await?;
+            if blocks > 1 && cache.verify(key) {
+                for index in 1..blocks.min(VERIFIED) {
+                    read(disk, &found, Part::Block(index)).await?;
+                }
             }
             return Some((head, None));
         }

@@ -20,13 +20,14 @@ mod shape;
 mod slices;
 mod store;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reviver_cache::write_selecting;
 use reviver_http::RequestHead;
 use reviver_plan::Plan;
-use reviver_store::{BLOCK, Found, Store};
+use reviver_store::{Found, Store};
 use xxhash_rust::xxh3::xxh3_128;
 
 pub use control::CacheError;
@@ -46,6 +47,8 @@ use memory::{Memory, Slot};
 use object::{Body, Label, SETS_STATUS, Sets, read_label, write_label};
 use slices::Slicing;
 
+/// So many keys are remembered.
+const MOST_VERIFIED: usize = 1 << 16;
 /// How long requests do not wait for one another after a response was found not to be storable.
 const NOT_STORABLE_MS: u64 = 120_000;
 
@@ -64,6 +67,8 @@ pub struct Cache {
     bans: Bans,
     /// Bytes set aside for bodies that are arriving.
     under_way: AtomicU64,
+    /// Large bodies on disk that were read through since the start.
+    verified: Mutex<HashSet<u128>>,
     /// Bodies up to this size are kept in memory.
     most_in_memory: u64,
     plan: reviver_plan::Cache,
@@ -135,6 +140,7 @@ impl Cache {
             flights: Arc::default(),
             bans: Bans::default(),
             under_way: AtomicU64::new(0),
+            verified: Mutex::default(),
             most_in_memory,
             plan: wanted.clone(),
             counts: Counts::default(),
@@ -271,6 +277,20 @@ impl Cache {
         self.memory.insert(object.key, Slot::Object(object));
     }
 
+    /// In memory only.
+    fn show(&self, object: Arc<Object>) {
+        self.memory.replace(object.key, Slot::Object(object));
+    }
+
+    /// Whether what stands on disk under a key is still to be read through. It is looked at once.
+    fn verify(&self, key: u128) -> bool {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.len() >= MOST_VERIFIED {
+            verified.clear();
+        }
+        verified.insert(key)
+    }
+
     pub fn forget(&self, key: u128) -> bool {
         let held = self.memory.remove(key).is_some_and(|slot| matches!(slot, Slot::Object(_) | Slot::Sets(_)));
         self.disk.as_ref().is_some_and(|disk| disk.remove(key)) || held
@@ -377,7 +397,10 @@ fn variant_key(sets: &Sets, names: &[String], request: &RequestHead, scratch: &m
     xxh3_128(scratch)
 }
 
+/// Bodies that come from disk to memory with their heads; larger ones are sent from there.
+const AT_ONCE: u64 = 16 * 1024;
+
 /// Small bodies come from disk with their heads.
 fn comes_at_once(found: &Found) -> bool {
-    found.body_len > 0 && found.body_len <= BLOCK as u64
+    found.body_len > 0 && found.body_len <= AT_ONCE
 }

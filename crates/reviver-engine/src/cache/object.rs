@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use reviver_cache::Meta;
-use reviver_store::BLOCK;
 
 use super::growing::Growing;
 use super::parts::Pieces;
@@ -66,7 +65,7 @@ impl Body {
             return self;
         }
         let packed = lz4_flex::compress(&bytes);
-        if packed.len() > bytes.len() / 5 * 4 || packed.len() > BLOCK {
+        if packed.len() > bytes.len() / 5 * 4 || packed.len() > super::AT_ONCE as usize {
             return self;
         }
         Self::Packed { packed: packed.into(), length: bytes.len() as u64 }

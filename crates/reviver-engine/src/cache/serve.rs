@@ -23,6 +23,9 @@ use crate::deliver::write_head;
 use crate::http2::{head_size, response_for_client};
 use crate::work::Work;
 
+/// Bodies up to this size are copied behind their heads.
+const COPIED: usize = 8 * 1024;
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Served {
@@ -459,6 +462,12 @@ impl Sender<'_, '_> {
 
     /// Writes what is left of the head, and these bytes behind it.
     async fn write(&mut self, bytes: &[u8], last: bool) -> Step<()> {
+        let mut bytes = bytes;
+        if !self.head.is_empty() && bytes.len() <= COPIED {
+            // One run of bytes goes out cheaper than two.
+            self.head.extend_from_slice(bytes);
+            bytes = &[];
+        }
         let total = self.head.len() + bytes.len();
         let mut written = 0;
         let mut deadline: Option<Instant> = None;
