@@ -205,7 +205,7 @@ def test_soft_may_be_served_while_it_is_validated(on: Stage) -> None:
     assert purge(on.proxy, "--url", on.url(path), "--soft") == 1
     assert on.ask(path).body == script.bodies[0]
     on.origin.wait_for(path, 2)
-    until(lambda: on.ask(path).body == script.bodies[1], "the new response")
+    until(lambda: on.ask(path).body in script.bodies[1:], "the new response")
 
 
 def test_nothing_to_purge(on: Stage) -> None:

@@ -50,7 +50,7 @@ def test_it_is_served_at_once_and_validated_once(on: Stage) -> None:
     Together(stale, 20).join()
     assert on.asked(path) == 2
     release.set()
-    until(lambda: on.ask(path).body == new.bodies[0], "the new response")
+    until(lambda: on.ask(path).body in new.bodies, "the new response")
     assert on.asked(path) == 2
     assert on.origin.seen(path)[1].fields.get("If-None-Match") == '"a"'
 
