@@ -52,7 +52,7 @@ pub async fn look_up(
             let mut validators = Vec::new();
             let mut on_error = false;
             if let Some(object) = &stored {
-                write_validators(&object.fields, &mut H1Sink(&mut validators));
+                write_validators(object.fields(), &mut H1Sink(&mut validators));
                 on_error = flow.may_serve_on_error(&object.meta, connection.core.unix_ms_at(now));
             }
             let part = permit.as_ref().is_some_and(|permit| permit.part);

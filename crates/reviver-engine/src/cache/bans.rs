@@ -335,11 +335,11 @@ impl Bans {
 
 pub fn view_of(object: &Object, now_ms: u64) -> View<'_> {
     View {
-        label: object.label.parts(),
+        label: object.parts(),
         meta: &object.meta,
-        size: object.body.length().unwrap_or(0),
+        size: object.length().unwrap_or(0),
         hits: object.hits.load(Ordering::Relaxed),
-        on_disk: matches!(object.body, super::object::Body::Disk { .. }),
+        on_disk: matches!(object.body, super::object::Body::Disk(_)),
         now_ms,
     }
 }

@@ -160,9 +160,9 @@ impl Cache {
             .iter()
             .map(|object| {
                 json!({
-                    "url": text(super::object::url_of(object.label.parts().key)),
+                    "url": text(super::object::url_of(object.parts().key)),
                     "hits": object.hits.load(Ordering::Relaxed),
-                    "size": object.body.length(),
+                    "size": object.length(),
                 })
             })
             .collect();
@@ -239,10 +239,10 @@ impl Cache {
             Err(why) => ("miss", *why),
         };
         let whole = |object: &Arc<Object>| object.meta.status >= 100;
-        let all = self.memory.objects().filter(|object| object.label.is_of(place.space, place.key)).filter(whole);
+        let all = self.memory.objects().filter(|object| object.is_of(place.space, place.key)).filter(whole);
         let stored: Vec<Value> = all
             .map(|object| {
-                let parts = object.label.parts();
+                let parts = object.parts();
                 let chosen = chosen.as_ref().is_ok_and(|c| c.key == object.key);
                 let (verdict, reason) = match chosen {
                     true if lacks(&object) => ("miss", reviver_cache::Why::Partial),
@@ -253,12 +253,12 @@ impl Cache {
                 json!({
                     "variant": text(parts.selecting.trim_ascii_end()), "status": object.meta.status,
                     "age": object.meta.age_ms(now_ms) / 1000, "ttl": object.meta.ttl_ms(now_ms).div_euclid(1000),
-                    "basis": object.meta.basis.name(), "size": object.body.length(), "held": object.body.held(),
+                    "basis": object.meta.basis.name(), "size": object.length(), "held": object.held(),
                     "stored_as": if self.also_on_disk(&object) { "disk" } else { "memory" },
                     "tags": text_lines(parts.tags), "groups": text_lines(parts.groups),
                     "hits": object.hits.load(Ordering::Relaxed),
                     "stored_at": jiff::Timestamp::from_millisecond(stored_at).map(|t| t.to_string()).unwrap_or_default(),
-                    "fields": lines(&object.fields).map(|l| (text(l.name), text(l.value))).collect::<Vec<_>>(),
+                    "fields": lines(object.fields()).map(|l| (text(l.name), text(l.value))).collect::<Vec<_>>(),
                     "verdict": verdict, "reason": reason.name(),
                 })
             })

@@ -166,7 +166,7 @@ impl Fill {
         if self.growing.is_passing() {
             return self.growing.has_readers();
         }
-        let left = self.object.body.length().map(|all| all.saturating_sub(self.growing.arrived()));
+        let left = self.object.length().map(|all| all.saturating_sub(self.growing.arrived()));
         self.growing.has_readers() || left.is_some_and(|left| left <= WORTH)
     }
 
@@ -209,7 +209,7 @@ impl Cache {
     /// An object that is too large for memory goes to disk while it arrives. False where there is no disk for it.
     fn begin_on_disk(&self, object: &Object, growing: &Growing) -> bool {
         let Some(disk) = &self.disk else { return false };
-        let (label, head) = super::disk_form(&object.meta, &object.label, &object.fields);
+        let (label, head) = super::disk_form(&object.meta, object.label(), object.fields());
         match disk.begin(object.key, label, head) {
             Some(incoming) => {
                 growing.to_disk(incoming);
@@ -326,7 +326,8 @@ pub async fn fill_slice(
 ) -> Relayed {
     let mut fields = Vec::new();
     reviver_cache::write_stored_fields(&work.response, &reviver_cache::Control::default(), &mut fields);
-    let Body::Sliced(slicing) = whole.body else { return Relayed::ClientAborted };
+    let Body::Sliced(slicing) = &whole.body else { return Relayed::ClientAborted };
+    let slicing = **slicing;
     if work.response.status != 206 || slicing_of(&fields, slicing.slice, index) != Some(slicing) {
         // The resource has changed: its pieces are of no use any more.
         cache.forget(whole.key);

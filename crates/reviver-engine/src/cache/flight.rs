@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::memory::Keys;
 use super::object::Object;
 
 /// What became of a fetch, as far as those who wait are concerned.
@@ -64,7 +65,7 @@ const SHARDS: usize = 64;
 /// All fetches under way, of all workers.
 #[derive(Debug)]
 pub struct Flights {
-    shards: [Mutex<HashMap<u128, Arc<Flight>>>; SHARDS],
+    shards: [Mutex<HashMap<u128, Arc<Flight>, Keys>>; SHARDS],
 }
 
 /// Whether a fetch is this one's to make.
@@ -80,7 +81,7 @@ impl Default for Flights {
 }
 
 impl Flights {
-    fn shard(&self, key: u128) -> MutexGuard<'_, HashMap<u128, Arc<Flight>>> {
+    fn shard(&self, key: u128) -> MutexGuard<'_, HashMap<u128, Arc<Flight>, Keys>> {
         self.shards[(key >> 96) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,7 +92,7 @@ impl Flights {
             Entry::Vacant(entry) => {
                 let flight = Arc::<Flight>::default();
                 entry.insert(Arc::clone(&flight));
-                Boarding::Lead(Lead { flights: Arc::clone(self), key, flight })
+                Boarding::Lead(Lead { flights: Arc::clone(self), key, flight, over: false })
             }
         }
     }
@@ -118,6 +119,8 @@ pub struct Lead {
     flights: Arc<Flights>,
     key: u128,
     flight: Arc<Flight>,
+    /// It has been told, and is looked for no more.
+    over: bool,
 }
 
 impl Lead {
@@ -131,8 +134,18 @@ impl Lead {
     }
 
     pub fn set_free(self) {
+        self.end(Landing::Alone);
+    }
+
+    /// The response is stored: who comes now finds it there, and who waits is shown it.
+    pub fn stored(self, object: Arc<Object>) {
+        self.end(Landing::Shared(object));
+    }
+
+    fn end(mut self, landing: Landing) {
         self.leave();
-        self.flight.land(Landing::Alone);
+        self.flight.land(landing);
+        self.over = true;
     }
 
     /// Who comes now looks into the store.
@@ -146,6 +159,9 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
+        if self.over {
+            return;
+        }
         self.leave();
         self.flight.land(Landing::Failed);
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use reviver_store::{BLOCK, Incoming};
 
-use super::object::Body;
+use super::object::{Blocks, Body};
 
 /// Bytes that may have arrived beyond what was written to disk, or beyond the slowest reader of what is not kept.
 pub const AHEAD: u64 = 4 << 20;
@@ -230,13 +230,9 @@ impl Growing {
             (End::Complete, _) if state.passing => None,
             (End::Complete, None) => {
                 let blocks: Vec<Arc<[u8]>> = state.blocks.iter().flatten().cloned().collect();
-                Some(match blocks.len() {
-                    0 => Body::None,
-                    1 => Body::One(Arc::clone(&blocks[0])),
-                    _ => Body::Many { blocks: blocks.into(), length: state.length },
-                })
+                Some(Blocks::body(blocks))
             }
-            (End::Complete, Some(_)) => Some(Body::Disk { length: state.length }),
+            (End::Complete, Some(_)) => Some(Body::Disk(state.length)),
         };
         drop(state);
         wakers.into_iter().for_each(Waker::wake);

@@ -15,7 +15,11 @@ use super::flight::{Boarding, Flight, Landing};
 use super::object::Object;
 use super::slices::{self, Job};
 use super::store::Permit;
-use super::{Cache, Finding, Place, comes_at_once, object::Body, parts};
+use super::{
+    Cache, Finding, Place, comes_at_once,
+    object::{Blocks, Body},
+    parts,
+};
 use crate::connection::Connection;
 use crate::work::Work;
 
@@ -111,14 +115,8 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
         }
         let flight = match cache.flights.board(key) {
             Boarding::Lead(lead) => {
-                // It may have landed since the store was looked at.
-                if turn == 1
-                    && !matches!(
-                        cache.find(place, &work.request, &mut work.scratch),
-                        Finding::Nothing { .. } | Finding::NotStorable
-                    )
-                    && stored.is_none()
-                {
+                // Another fetch may have landed since the store was looked at.
+                if stored.is_none() && turn <= TURNS && has_landed(cache, place, work) {
                     drop(lead);
                     continue;
                 }
@@ -147,6 +145,9 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
             Waited::Landed(Landing::Alone) => break alone,
             Waited::Landed(Landing::Failed) => continue,
             Waited::Long => match cache.flights.take_over(key, &flight) {
+                Boarding::Lead(lead) if stored.is_none() && turn <= TURNS && has_landed(cache, place, work) => {
+                    drop(lead)
+                }
                 Boarding::Lead(lead) => {
                     break Lookup::Fetch { why, stored, permit: Some(Permit { lead: Some(lead), part: false }) };
                 }
@@ -165,11 +166,16 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
     lookup
 }
 
+/// Whether something is stored by now.
+fn has_landed(cache: &Cache, place: Place<'_>, work: &mut Work) -> bool {
+    matches!(cache.find(place, &work.request, &mut work.scratch), Finding::Object(_) | Finding::OnDisk(..))
+}
+
 /// Whether only parts are there, and not those that are asked for.
 fn lacks(object: &Object, work: &Work) -> bool {
     match &object.body {
         Body::Parts(pieces) => {
-            let holds = reviver_cache::if_range_holds(&work.request, &object.fields, &object.meta);
+            let holds = reviver_cache::if_range_holds(&work.request, object.fields(), &object.meta);
             work.request.method != Method::Get || !holds || !parts::covers(pieces, &work.request)
         }
         _ => false,
@@ -184,7 +190,7 @@ fn may_store(flow: &Flow<'_>, work: &Work) -> bool {
 
 /// Whether an object that was fetched for another request is what this one selects.
 fn is_for(object: &Object, place: Place<'_>, work: &mut Work) -> bool {
-    let parts = object.label.parts();
+    let parts = object.parts();
     if parts.space != place.space || parts.key != place.key {
         return false;
     }
@@ -234,7 +240,7 @@ async fn wait(connection: &mut Connection, work: &mut Work, flight: &Flight, unt
 
 /// What is asked for again and again is read into memory.
 async fn promoted(cache: &Arc<Cache>, object: Arc<Object>) -> Arc<Object> {
-    let Body::Disk { length } = object.body else { return object };
+    let Body::Disk(length) = object.body else { return object };
     if length > PROMOTED.min(cache.most_in_memory) || object.hits.load(Ordering::Relaxed) < HOT {
         return object;
     }
@@ -247,11 +253,7 @@ async fn promoted(cache: &Arc<Cache>, object: Arc<Object>) -> Arc<Object> {
             None => return object,
         }
     }
-    let body = match blocks.len() {
-        1 => Body::One(Arc::clone(&blocks[0])),
-        _ => Body::Many { blocks: blocks.into(), length },
-    };
-    let object = Arc::new(object.with_body(body));
+    let object = Arc::new(object.with_body(Blocks::body(blocks)));
     cache.show(Arc::clone(&object));
     object
 }

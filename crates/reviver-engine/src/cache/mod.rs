@@ -186,7 +186,7 @@ impl Cache {
     /// Looks in memory, and whether the disk has it.
     pub fn find(&self, place: Place<'_>, request: &RequestHead, scratch: &mut Vec<u8>) -> Finding {
         match self.memory.get(place.primary) {
-            Some(Slot::Object(object)) if object.label.is_of(place.space, place.key) => self.living(object),
+            Some(Slot::Object(object)) if object.is_of(place.space, place.key) => self.living(object),
             Some(Slot::Sets(sets)) if sets.label.is_of(place.space, place.key) => {
                 self.find_variant(&sets, request, scratch)
             }
@@ -201,7 +201,7 @@ impl Cache {
         for names in &sets.sets {
             let key = variant_key(sets, names, request, scratch);
             match self.memory.get(key) {
-                Some(Slot::Object(object)) if object.label.parts().selecting == &scratch[16 + 8..] => {
+                Some(Slot::Object(object)) if object.parts().selecting == &scratch[16 + 8..] => {
                     return self.living(object);
                 }
                 Some(Slot::NotStorable { .. }) => return Finding::NotStorable,
@@ -238,15 +238,15 @@ impl Cache {
             let (sliced, fields) = sliced_of(fields);
             let (packed, fields) = packed_of(fields);
             let body = match body {
-                _ if sliced.is_some() => sliced.map_or(Body::None, Body::Sliced),
+                _ if sliced.is_some() => sliced.map_or(Body::None, |slicing| Body::Sliced(Arc::new(slicing))),
                 Some(bytes) => match packed {
-                    Some(length) => Body::Packed { packed: bytes.into(), length },
+                    Some(length) => Body::Packed(bytes.into(), length),
                     None => Body::One(bytes.into()),
                 },
                 None if found.body_len == 0 => Body::None,
-                None => Body::Disk { length: found.body_len },
+                None => Body::Disk(found.body_len),
             };
-            Slot::Object(Arc::new(Object::new(key, label, meta, fields.to_vec(), body)))
+            Slot::Object(Arc::new(Object::new(key, label.bytes(), meta, fields, body)))
         };
         self.memory.insert(key, slot);
         true
@@ -256,11 +256,11 @@ impl Cache {
     fn keep(&self, object: Arc<Object>, written: bool) {
         self.counts.stored.fetch_add(1, Ordering::Relaxed);
         if let Some(disk) = self.disk.as_ref().filter(|_| !written) {
-            let (label, head) = disk_form(&object.meta, &object.label, &fields_on_disk(&object));
+            let (label, head) = disk_form(&object.meta, object.label(), &fields_on_disk(&object));
             let body = match &object.body {
-                Body::One(block) => vec![Arc::clone(block)],
-                Body::Many { blocks, .. } => blocks.to_vec(),
-                Body::Packed { packed, .. } => vec![Arc::clone(packed)],
+                Body::Inline => vec![Arc::from(object.inline_body())],
+                Body::One(block) | Body::Packed(block, _) => vec![Arc::clone(block)],
+                Body::Many(blocks) => blocks.blocks.clone(),
                 _ => Vec::new(),
             };
             disk.put(object.key, label, head, body);
@@ -271,7 +271,7 @@ impl Cache {
     /// Takes the place of an object whose body stays where it is.
     fn renew(&self, object: Arc<Object>) {
         if let Some(disk) = &self.disk {
-            let (label, head) = disk_form(&object.meta, &object.label, &fields_on_disk(&object));
+            let (label, head) = disk_form(&object.meta, object.label(), &fields_on_disk(&object));
             disk.replace_head(object.key, label, head);
         }
         self.memory.insert(object.key, Slot::Object(object));
@@ -333,7 +333,7 @@ impl Cache {
 }
 
 /// Label and head as they go to disk; the head holds the label too, so that one read brings both.
-fn disk_form(meta: &reviver_cache::Meta, label: &Label, fields: &[u8]) -> (Vec<u8>, Vec<u8>) {
+fn disk_form(meta: &reviver_cache::Meta, label: &[u8], fields: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut text = Vec::with_capacity(128 + label.len());
     write_label(meta, label, &mut text);
     let mut head = Vec::with_capacity(4 + text.len() + fields.len());
@@ -349,24 +349,25 @@ const PACKED: &[u8] = b"\x01packed ";
 
 fn fields_on_disk(object: &Object) -> std::borrow::Cow<'_, [u8]> {
     let mut out;
-    match object.body {
-        Body::Sliced(Slicing { slice, length, version }) => {
+    match &object.body {
+        Body::Sliced(slicing) => {
+            let Slicing { slice, length, version } = **slicing;
             out = SLICED.to_vec();
             [slice, length, version].iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
         }
-        Body::Packed { length, .. } => {
+        Body::Packed(_, length) => {
             out = PACKED.to_vec();
             out.extend_from_slice(&length.to_le_bytes());
         }
-        _ => return object.fields.as_ref().into(),
+        _ => return object.fields().into(),
     }
-    out.extend_from_slice(&object.fields);
+    out.extend_from_slice(object.fields());
     out.into()
 }
 
-fn packed_of(fields: &[u8]) -> (Option<u64>, &[u8]) {
-    match fields.strip_prefix(PACKED).and_then(|rest| rest.split_first_chunk::<8>()) {
-        Some((length, rest)) => (Some(u64::from_le_bytes(*length)), rest),
+fn packed_of(fields: &[u8]) -> (Option<u32>, &[u8]) {
+    match fields.strip_prefix(PACKED).and_then(|rest| rest.split_first_chunk::<4>()) {
+        Some((length, rest)) => (Some(u32::from_le_bytes(*length)), rest),
         None => (None, fields),
     }
 }

@@ -8,7 +8,7 @@ use reviver_store::BLOCK;
 
 use super::Cache;
 use super::memory::Slot;
-use super::object::{Body, Object};
+use super::object::{Blocks, Body, Object};
 
 /// Pieces in order; none touches another.
 #[derive(Debug)]
@@ -75,25 +75,25 @@ pub fn covers(pieces: &Pieces, request: &RequestHead) -> bool {
 impl Cache {
     /// Keeps a 206, with what is there of the same response already. False where it cannot be told which part it is.
     pub(super) fn keep_part(&self, part: &Object, body: &Body) -> bool {
-        let range = value_of(&part.fields, b"content-range").and_then(ContentRange::parse);
+        let range = value_of(part.fields(), b"content-range").and_then(ContentRange::parse);
         let Some(ContentRange { start, complete: Some(length), .. }) = range else { return false };
         let bytes = match body {
             Body::One(bytes) => Arc::clone(bytes),
-            Body::Many { blocks, .. } => blocks.iter().flat_map(|block| block.iter().copied()).collect(),
+            Body::Many(blocks) => blocks.joined(),
             _ => return false,
         };
         let mut pieces = Pieces { length, pieces: Vec::new() };
         if let Some(Slot::Object(old)) = self.memory.peek(part.key)
-            && old.label == part.label
+            && old.label() == part.label()
         {
             match &old.body {
                 // Section 3.4: only parts that share a strong validator are of one response.
-                Body::Parts(known) if known.length == length && same_version(&old.fields, &part.fields) => {
+                Body::Parts(known) if known.length == length && same_version(old.fields(), part.fields()) => {
                     pieces.pieces.clone_from(&known.pieces);
                 }
                 Body::Parts(_) => {}
                 // The whole of it is there.
-                _ if old.meta.status == 200 && same_version(&old.fields, &part.fields) => return false,
+                _ if old.meta.status == 200 && same_version(old.fields(), part.fields()) => return false,
                 _ => {}
             }
         }
@@ -101,8 +101,8 @@ impl Cache {
         if pieces.held() > self.most_in_memory {
             return false;
         }
-        let mut fields = Vec::with_capacity(part.fields.len());
-        for line in lines(&part.fields).filter(|l| !l.name.eq_ignore_ascii_case(b"content-range")) {
+        let mut fields = Vec::with_capacity(part.fields().len());
+        for line in lines(part.fields()).filter(|l| !l.name.eq_ignore_ascii_case(b"content-range")) {
             fields.extend_from_slice(line.line);
         }
         let meta = Meta { status: 200, content_length: Some(length), ..part.meta.clone() };
@@ -111,7 +111,7 @@ impl Cache {
             true => whole_of(&pieces.pieces[0].1),
             false => Body::Parts(Arc::new(pieces)),
         };
-        let object = Arc::new(Object::new(part.key, part.label.clone(), meta, fields, body));
+        let object = Arc::new(Object::new(part.key, part.label(), meta, &fields, body));
         // Parts are kept in memory only.
         self.keep(object, !whole);
         true
@@ -122,8 +122,7 @@ fn whole_of(bytes: &Arc<[u8]>) -> Body {
     if bytes.len() <= BLOCK {
         return Body::One(Arc::clone(bytes));
     }
-    let blocks: Vec<Arc<[u8]>> = bytes.chunks(BLOCK).map(Arc::from).collect();
-    Body::Many { blocks: blocks.into(), length: bytes.len() as u64 }
+    Blocks::body(bytes.chunks(BLOCK).map(Arc::from).collect())
 }
 
 /// Whether two responses show the same strong validator.

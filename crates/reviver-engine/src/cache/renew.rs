@@ -14,7 +14,7 @@ pub fn compare(cache: &Arc<Cache>, flow: &Flow<'_>, work: &Work, object: &Arc<Ob
     if work.response.status != object.meta.status {
         return;
     }
-    match flow.updated(&object.fields, &object.meta, &work.request, &work.response, times) {
+    match flow.updated(object.fields(), &object.meta, &work.request, &work.response, times) {
         Updated::Stored { fields, meta } => {
             let renewed = Arc::new(object.with(meta, Some(fields)));
             if !cache.overtaken(&renewed) {
@@ -35,7 +35,7 @@ pub fn freshen(
     object: &Arc<Object>,
     times: Exchanged,
 ) -> Option<Arc<Object>> {
-    match flow.updated(&object.fields, &object.meta, &work.request, &work.response, times) {
+    match flow.updated(object.fields(), &object.meta, &work.request, &work.response, times) {
         Updated::Stored { fields, meta } => {
             let renewed = Arc::new(object.with(meta, Some(fields)));
             if !cache.overtaken(&renewed) {

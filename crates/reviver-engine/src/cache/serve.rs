@@ -75,7 +75,7 @@ pub(super) async fn serve_object(
     guarded: Option<&mut Guarded>,
 ) -> Served {
     let now_ms = connection.core.unix_ms_at(Instant::now());
-    let length = object.body.length();
+    let length = object.length();
     let mut stretches: SmallVec<[Stretch; 1]> = SmallVec::new();
     let status = shape(work, flow, object, length, &mut stretches);
     if let Some((why, collapsed)) = served {
@@ -215,15 +215,20 @@ impl Sender<'_, '_> {
     ) -> Step<()> {
         match &object.body {
             Body::None => Ok(()),
+            Body::Inline => {
+                let bytes = object.inline_body();
+                let (start, end) = (stretch.start as usize, stretch.end.unwrap_or(bytes.len() as u64) as usize);
+                self.body_bytes(&bytes[start..end], last).await
+            }
             Body::One(block) => {
                 let (start, end) = (stretch.start as usize, stretch.end.unwrap_or(block.len() as u64) as usize);
                 self.body_bytes(&block[start..end], last).await
             }
-            Body::Many { blocks, length } => {
-                let end = stretch.end.unwrap_or(*length);
+            Body::Many(many) => {
+                let end = stretch.end.unwrap_or(many.length);
                 let mut at = stretch.start;
                 while at < end {
-                    let block = &blocks[(at / BLOCK as u64) as usize];
+                    let block = &many.blocks[(at / BLOCK as u64) as usize];
                     let from = (at % BLOCK as u64) as usize;
                     let count = ((end - at) as usize).min(block.len() - from);
                     at += count as u64;
@@ -231,13 +236,13 @@ impl Sender<'_, '_> {
                 }
                 Ok(())
             }
-            Body::Packed { packed, length } => {
+            Body::Packed(packed, length) => {
                 // It was packed here: only a fault of memory could make it unreadable.
                 let whole = lz4_flex::decompress(packed, *length as usize).map_err(|_| self.broken())?;
-                let (start, end) = (stretch.start as usize, stretch.end.unwrap_or(*length) as usize);
+                let (start, end) = (stretch.start as usize, stretch.end.unwrap_or(u64::from(*length)) as usize);
                 self.body_bytes(&whole[start..end], last).await
             }
-            Body::Disk { length } => {
+            Body::Disk(length) => {
                 let end = stretch.end.unwrap_or(*length);
                 self.disk_part(cache, object.key, *length, stretch.start, end, last).await
             }
@@ -248,7 +253,7 @@ impl Sender<'_, '_> {
             }
             Body::Sliced(slicing) => {
                 let end = stretch.end.unwrap_or(slicing.length);
-                self.slices_part(work, flow, cache, object, *slicing, stretch.start, end).await
+                self.slices_part(work, flow, cache, object, **slicing, stretch.start, end).await
             }
             Body::Growing(growing) => self.growing(work, cache, object.key, growing, stretch, stand).await,
         }

@@ -29,11 +29,11 @@ pub fn shape(
 ) -> u16 {
     let ask = flow.ask();
     let stored = object.meta.status;
-    if ask.conditional && precondition(&work.request, &object.fields, &object.meta) == Precondition::NotModified {
+    if ask.conditional && precondition(&work.request, object.fields(), &object.meta) == Precondition::NotModified {
         // RFC 9110, section 15.4.5: no metadata of a representation that is not sent.
         let fields = &mut work.scratch;
         fields.clear();
-        for line in lines(&object.fields) {
+        for line in lines(object.fields()) {
             let told = !line.name.eq_ignore_ascii_case(b"content-type")
                 && !line.name.eq_ignore_ascii_case(b"content-encoding")
                 && !line.name.eq_ignore_ascii_case(b"content-language")
@@ -47,7 +47,7 @@ pub fn shape(
     }
     if work.request.method == Method::Head {
         work.scratch.clear();
-        work.scratch.extend_from_slice(&object.fields);
+        work.scratch.extend_from_slice(object.fields());
         if let Some(length) = length {
             H1Sink(&mut work.scratch).field(b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
         }
@@ -55,14 +55,14 @@ pub fn shape(
         return stored;
     }
     if let Some(length) = length.filter(|_| ask.range && stored == 200)
-        && if_range_holds(&work.request, &object.fields, &object.meta)
+        && if_range_holds(&work.request, object.fields(), &object.meta)
     {
         match parse_ranges(&work.request, length) {
             Ranges::Whole => {}
             Ranges::One(start, end) => {
                 let fields = &mut work.scratch;
                 fields.clear();
-                fields.extend_from_slice(&object.fields);
+                fields.extend_from_slice(object.fields());
                 fields.extend_from_slice(b"Content-Range: ");
                 ContentRange { start, end, complete: Some(length) }.write(fields);
                 fields.extend_from_slice(b"\r\n");
@@ -74,7 +74,7 @@ pub fn shape(
             Ranges::Unsatisfiable => {
                 let fields = &mut work.scratch;
                 fields.clear();
-                for line in lines(&object.fields).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
+                for line in lines(object.fields()).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
                     fields.extend_from_slice(line.line);
                 }
                 let mut value = b"bytes */".to_vec();
@@ -90,7 +90,7 @@ pub fn shape(
         Some(length) => Framing::Length(length),
         None => Framing::UntilClose,
     };
-    work.response.set_stored(stored, &object.fields, framing);
+    work.response.set_stored(stored, object.fields(), framing);
     if framing != Framing::None {
         stretches.push(Stretch { before: Vec::new(), start: 0, end: length });
     }
@@ -111,7 +111,7 @@ fn shape_many(
         random[..8].copy_from_slice(&object.meta.received_ms.to_le_bytes());
     }
     let boundary: String = random.iter().map(|b| format!("{b:02x}")).collect();
-    let content_type = value_of(&object.fields, b"content-type");
+    let content_type = value_of(object.fields(), b"content-type");
     let mut total = 0;
     for &(start, end) in ranges {
         let mut before = Vec::new();
@@ -126,7 +126,7 @@ fn shape_many(
     stretches.push(Stretch { before: last, start: 0, end: Some(0) });
     let fields = &mut work.scratch;
     fields.clear();
-    for line in lines(&object.fields).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
+    for line in lines(object.fields()).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
         fields.extend_from_slice(line.line);
     }
     H1Sink(fields).field(b"Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());

@@ -35,7 +35,7 @@ pub enum Job {
 
 /// First and last byte of a piece; none where the object is not sliced.
 pub fn slice_range(whole: &Object, index: u64) -> Option<(u64, u64)> {
-    let Body::Sliced(slicing) = whole.body else { return None };
+    let Body::Sliced(slicing) = &whole.body else { return None };
     let (start, end) = slicing.range(index);
     Some((start, end.saturating_sub(1)))
 }
@@ -93,13 +93,13 @@ impl Cache {
             fields.extend_from_slice(line.line);
         }
         let meta = Meta { status: 200, content_length: Some(slicing.length), ..begun.meta.clone() };
-        Object::new(begun.key, begun.label, meta, fields, Body::Sliced(slicing))
+        Object::new(begun.key, begun.label.bytes(), meta, &fields, Body::Sliced(Arc::new(slicing)))
     }
 
     pub(super) fn piece_of(whole: &Object, slicing: Slicing, index: u64, growing: &Arc<Growing>) -> Object {
         let meta = Meta { status: SLICE_STATUS, ..whole.meta.clone() };
         let key = slice_key(whole.key, slicing, index);
-        Object::new(key, whole.label.clone(), meta, Vec::new(), Body::Growing(Arc::clone(growing)))
+        Object::new(key, whole.label(), meta, &[], Body::Growing(Arc::clone(growing)))
     }
 
     /// A piece that is there. It is not looked for by its name, and so not by what the name says of freshness: the whole

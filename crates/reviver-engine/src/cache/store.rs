@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::bans::{Selector, origin_of};
 use super::flight::Lead;
 use super::memory::Slot;
-use super::object::{Body, Label, LabelParts, MOST_SETS, Object, SETS_STATUS, Sets, url_of};
+use super::object::{Body, INLINE, Label, LabelParts, MOST_SETS, Object, SETS_STATUS, Sets, url_of};
 use super::{Cache, Place, variant_key};
 use crate::work::Work;
 
@@ -62,7 +62,7 @@ pub struct Begun {
 
 impl Begun {
     pub fn into_object(self, body: Body) -> Object {
-        Object::new(self.key, self.label, self.meta, self.fields, body)
+        Object::new(self.key, self.label.bytes(), self.meta, &self.fields, body)
     }
 }
 
@@ -141,7 +141,7 @@ impl Cache {
         let Some(sets) = begun.sets.take() else { return };
         if let Some(disk) = &self.disk {
             let meta = Meta { status: SETS_STATUS, ..begun.meta.clone() };
-            let (label, mut head) = super::disk_form(&meta, &sets.label, &[]);
+            let (label, mut head) = super::disk_form(&meta, sets.label.bytes(), &[]);
             head.extend_from_slice(&sets.to_bytes());
             disk.put(sets.key, label, head, Vec::new());
         }
@@ -195,20 +195,23 @@ pub fn store_whole(cache: &Cache, work: &Work, mut begun: Begun, permit: Permit)
         Framing::Chunked | Framing::UntilClose => return false,
     };
     let Some(bytes) = work.upstream_in.bytes().get(..length) else { return false };
-    let body = if bytes.is_empty() { Body::None } else { Body::One(Arc::from(bytes)) };
+    let body = if begun.packs { Body::One(Arc::from(bytes)).packed() } else { Body::None };
     cache.announce(&mut begun);
-    let body = if begun.packs { body.packed() } else { body };
-    let object = Arc::new(begun.into_object(body));
+    let Begun { key, label, meta, fields, .. } = begun;
+    let object = Arc::new(match body {
+        Body::Packed(..) => Object::new(key, label.bytes(), meta, &fields, body),
+        _ if bytes.len() > INLINE => Object::new(key, label.bytes(), meta, &fields, Body::One(Arc::from(bytes))),
+        _ => Object::inline(key, label.bytes(), meta, &fields, bytes),
+    });
     let overtaken = cache.overtaken(&object);
     if !overtaken {
         cache.keep(Arc::clone(&object), false);
     }
     if let Some(lead) = permit.lead {
-        lead.leave();
         if overtaken {
             lead.set_free();
         } else {
-            lead.share(object);
+            lead.stored(object);
         }
     }
     true
