@@ -257,7 +257,7 @@ def test_posts_are_not_collapsed(on: Stage, clients: list[Client]) -> None:
 
 
 def test_a_slow_fetch_is_taken_over() -> None:
-    """After `collapse_timeout` the next one asks for itself, and the others follow it."""
+    """After `collapse_timeout` the next one asks for itself, and the others follow it: no herd at that moment either."""
     with stage("reverse", collapse_timeout="300ms") as on:
         path, script = on.path("slow"), Script(Answer(200, (HOUR,)))
         gate = Gate(script)
@@ -267,7 +267,8 @@ def test_a_slow_fetch_is_taken_over() -> None:
             on.origin.wait_for(path)
             bodies: list[bytes] = []
             Together(lambda _: bodies.append(on.ask(path).body), 10).join()
-            assert set(bodies) == {script.bodies[0]}, "they have it while the first fetch still hangs"
+            assert len(bodies) == 10, "they have it while the first fetch still hangs"
+            assert on.asked(path) <= 4, "the first one, and who took over; on two threads that may be two at a time"
             gate.open.set()
             assert first.response().status == 200
 

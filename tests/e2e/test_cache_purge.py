@@ -297,6 +297,22 @@ def test_forwarded_addresses_do_not_open_it(on: Stage) -> None:
     assert not shelf.gone("a")
 
 
+@pytest.mark.parametrize("how", ["PURGE", "group", "POST"])
+def test_nothing_of_before_is_served_after(on: Stage, how: str) -> None:
+    """Stored by one worker and purged by the other within a millisecond, again and again."""
+    purger = on.path("post")
+    on.on(purger, 'Cache-Group-Invalidation: "soon"')
+    for number in range(400):
+        path = on.path(f"{how}-{number}")
+        on.on(path, HOUR, 'Cache-Groups: "soon"')
+        before = on.ask(path).body
+        if how == "group":
+            on.ask(purger, method="POST", body=b"x")
+        else:
+            on.ask(path, method=how, body=b"x" if how == "POST" else None)
+        assert on.ask(path).body != before, f"the {number}th time"
+
+
 # -- over a restart
 
 

@@ -179,7 +179,7 @@ def test_in_templates_and_other_formats() -> None:
         {"to": "file:t.log", "format": "{path} {cache} {cache_reason} {cache_age}"},
         {"to": "file:squid.log", "format": "squid"},
     ]
-    with reverse_stage({"logs": logs}) as on:
+    with reverse_stage({"logs": logs, "workers": 1}) as on:
         on.on("/x", HOUR)
         on.ask("/x")
         on.ask("/x")
