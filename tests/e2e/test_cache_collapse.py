@@ -257,7 +257,7 @@ def test_posts_are_not_collapsed(on: Stage, clients: list[Client]) -> None:
 
 
 def test_a_slow_fetch_is_taken_over() -> None:
-    """After `collapse_timeout` the next one asks for itself, and the others follow it: no herd at that moment either."""
+    """After `collapse_timeout` the next one asks for itself and the others follow it: no herd either."""
     with stage("reverse", collapse_timeout="300ms") as on:
         path, script = on.path("slow"), Script(Answer(200, (HOUR,)))
         gate = Gate(script)
