@@ -297,6 +297,34 @@ def test_forwarded_addresses_do_not_open_it(on: Stage) -> None:
     assert not shelf.gone("a")
 
 
+@pytest.mark.parametrize("how", ["PURGE", "POST", "command"])
+def test_who_comes_after_does_not_join_a_fetch_of_before(on: Stage, how: str) -> None:
+    """The fetch that is on its way may bring what was purged; a request after the purge makes its own."""
+    path, release = on.path("join"), threading.Event()
+
+    def held(exchange: Exchange) -> None:
+        if exchange.request.method == "POST":
+            exchange.respond(200)
+            return
+        first = on.asked(path) == 1
+        if first:
+            wait_for(release, "the test")
+        Answer(200, (HOUR,)).send(exchange, b"of before" if first else b"of after")
+
+    on.origin.on(path, held)
+    with Client(on.proxy.port) as client:
+        on.request(client, path)
+        on.origin.wait_for(path)
+        if how == "command":
+            purge(on.proxy, "--url", on.url(path))
+        else:
+            on.ask(path, method=how, body=b"x" if how == "POST" else None)
+        assert on.ask(path).body == b"of after"
+        release.set()
+        assert client.response().body == b"of before"
+    assert on.ask(path).body == b"of after"
+
+
 @pytest.mark.parametrize("how", ["PURGE", "group", "POST"])
 def test_nothing_of_before_is_served_after(on: Stage, how: str) -> None:
     """Stored by one worker and purged by the other within a millisecond, again and again."""
