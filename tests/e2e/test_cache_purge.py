@@ -21,7 +21,9 @@ def on(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """With two workers, as every proxy of these tests."""
     disk = {"disk": {"path": "cache", "size": "64MiB"}} if request.param == "disk" else {}
     top = {"cache": {"purge": {"clients": ["127.0.0.1/32"]}, **disk}}
-    with stage("forward" if request.param == "forward" else "reverse", top, tags=["every"]) as ready:
+    with stage(
+        "forward" if request.param == "forward" else "reverse", top, tags=["every"], collapse_timeout="1m"
+    ) as ready:
         yield ready
 
 
