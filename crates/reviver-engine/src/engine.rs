@@ -295,7 +295,8 @@ impl Engine {
 
     /// Removes stored responses, as the JSON of the request says. Blocks.
     pub fn cache_purge(&self, request: &str) -> Result<serde_json::Value, EngineError> {
-        Ok(self.cache()?.0.purge_by(request)?)
+        let (cache, snapshot) = self.cache()?;
+        Ok(cache.purge_by(&snapshot, request)?)
     }
 
     /// What the cache holds and did.

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use regex::bytes::Regex;
 use reviver_cache::Meta;
+use reviver_http::{HeadLimits, RequestHead, decode_request};
+use reviver_plan::Snapshot;
 use serde::Deserialize;
 
 use super::object::{LabelParts, Object, url_of};
@@ -20,6 +22,9 @@ const MOST: usize = 1024;
 pub enum Selector {
     All(bool),
     Url(String),
+    /// Any of these keys.
+    #[serde(skip)]
+    Keys(Vec<Vec<u8>>),
     Prefix(String),
     Host(String),
     Tag(String),
@@ -100,6 +105,25 @@ pub struct View<'a> {
 }
 
 impl Selector {
+    /// What stands under a URL, whatever the key rules of each route make of it.
+    pub fn of_url(snapshot: &Snapshot, url: &str) -> Self {
+        let mut keys = vec![url.as_bytes().to_vec()];
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let text = format!("GET {url} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+        let limits = HeadLimits { head: 1 << 20, fields: 8, target: 1 << 20 };
+        let mut head = RequestHead::default();
+        if text.matches('\n').count() == 3 && decode_request(text.as_bytes(), &limits, &mut head).is_ok() {
+            for rules in snapshot.caching.all().filter(|rules| !rules.keys_are_urls()) {
+                let mut key = Vec::new();
+                reviver_cache::write_key(&rules.key, scheme.as_bytes(), &head, &mut key);
+                key.truncate(url_of(&key).len());
+                keys.push(key);
+            }
+        }
+        Self::Keys(keys)
+    }
+
     /// Compiles what it holds; an error is for people.
     pub fn compile(&mut self) -> Result<(), String> {
         match self {
@@ -113,6 +137,7 @@ impl Selector {
         match self {
             Self::All(all) => *all,
             Self::Url(wanted) => url == wanted.as_bytes(),
+            Self::Keys(keys) => keys.iter().any(|key| key == url),
             Self::Prefix(start) => url.starts_with(start.as_bytes()),
             Self::Host(host) => {
                 url_parts(url).host_without_port().eq_ignore_ascii_case(host.as_bytes())

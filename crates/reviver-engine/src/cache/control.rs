@@ -130,10 +130,13 @@ fn now_ms() -> u64 {
 
 impl Cache {
     /// `{"select": .., "soft": ..}`; answers `{"purged": N}`.
-    pub fn purge_by(&self, request: &str) -> Result<Value, CacheError> {
+    pub fn purge_by(&self, snapshot: &Snapshot, request: &str) -> Result<Value, CacheError> {
         let form = |e: serde_json::Error| CacheError::Form(e.to_string());
         let mut request: PurgeRequest = serde_json::from_str(request).map_err(form)?;
         request.select.compile().map_err(CacheError::Form)?;
+        if let Selector::Url(url) = &request.select {
+            request.select = Selector::of_url(snapshot, url);
+        }
         Ok(json!({ "purged": self.purge(request.select, request.soft, now_ms()) }))
     }
 

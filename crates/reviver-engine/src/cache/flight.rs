@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -66,6 +67,8 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub struct Flights {
     shards: [Mutex<HashMap<u128, Arc<Flight>, Keys>>; SHARDS],
+    /// Of each shard, how many fetches are over.
+    landed: [AtomicU64; SHARDS],
 }
 
 /// Whether a fetch is this one's to make.
@@ -76,13 +79,18 @@ pub enum Boarding {
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+        Self { shards: std::array::from_fn(|_| Mutex::default()), landed: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 }
 
 impl Flights {
     fn shard(&self, key: u128) -> MutexGuard<'_, HashMap<u128, Arc<Flight>, Keys>> {
         self.shards[(key >> 96) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes when a fetch of such a key is over: what was not stored before may be stored since.
+    pub fn landed(&self, key: u128) -> u64 {
+        self.landed[(key >> 96) as usize % SHARDS].load(Ordering::Acquire)
     }
 
     /// The fetch under way, or the right to make one.
@@ -150,6 +158,7 @@ impl Lead {
 
     /// Who comes now looks into the store.
     pub fn leave(&self) {
+        self.flights.landed[(self.key >> 96) as usize % SHARDS].fetch_add(1, Ordering::AcqRel);
         let mut shard = self.flights.shard(self.key);
         if shard.get(&self.key).is_some_and(|f| Arc::ptr_eq(f, &self.flight)) {
             shard.remove(&self.key);

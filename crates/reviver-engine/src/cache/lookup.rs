@@ -66,6 +66,7 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
     let lookup = loop {
         turn += 1;
         let place = Place::of(&text, rules.space.len());
+        let landed = cache.flights.landed(place.primary);
         let finding = cache.find(place, &work.request, &mut work.scratch);
         let now_ms = connection.core.unix_ms_at(Instant::now());
         let (mut why, stored) = match finding {
@@ -116,7 +117,8 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
         let flight = match cache.flights.board(key) {
             Boarding::Lead(lead) => {
                 // Another fetch may have landed since the store was looked at.
-                if stored.is_none() && turn <= TURNS && has_landed(cache, place, work) {
+                let changed = cache.flights.landed(place.primary) != landed;
+                if changed && stored.is_none() && turn <= TURNS && has_landed(cache, place, work) {
                     drop(lead);
                     continue;
                 }

@@ -108,7 +108,6 @@ impl Cache {
         let mut tags = tags_of(&work.response);
         tags.extend(rules.policy.tags.iter().cloned());
         let (tags, groups) = (tags.join("\n"), groups_of(&work.response).join("\n"));
-        let content_type = value_of(&fields, b"content-type").map(<[u8]>::to_vec);
         let known = match self.memory.peek(place.primary) {
             Some(Slot::Sets(sets)) if sets.label.is_of(place.space, place.key) => Some(sets),
             _ => None,
@@ -128,7 +127,7 @@ impl Cache {
             selecting: &selecting,
             tags: tags.as_bytes(),
             groups: groups.as_bytes(),
-            content_type: content_type.as_deref().unwrap_or_default(),
+            content_type: value_of(&fields, b"content-type").unwrap_or_default(),
         };
         let packs = rules.policy.compress_stored
             && is_text(parts.content_type)
@@ -239,7 +238,7 @@ pub fn invalidate(cache: &Arc<Cache>, snapshot: &Snapshot, flow: &Flow<'_>, work
         }
         let url = String::from_utf8_lossy(url_of(target)).into_owned();
         if snapshot.caching.all().any(|rules| !rules.keys_are_urls()) {
-            cache.purge_later(Selector::Url(url), now_ms);
+            cache.purge_later(Selector::of_url(snapshot, &url), now_ms);
         } else {
             // Fetches that began before must not bring it back.
             cache.bans.settle(&cache.bans.add(Selector::Url(url), false, now_ms));
