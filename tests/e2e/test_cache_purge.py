@@ -314,15 +314,20 @@ def test_who_comes_after_does_not_join_a_fetch_of_before(on: Stage, how: str) ->
         Answer(200, (HOUR,)).send(exchange, b"of before" if first else b"of after")
 
     on.origin.on(path, held)
-    with Client(on.proxy.port) as client:
+    with Client(on.proxy.port) as client, Client(on.proxy.port) as later:
         on.request(client, path)
         on.origin.wait_for(path)
         if how == "command":
             purge(on.proxy, "--url", on.url(path))
         else:
             on.ask(path, method=how, body=b"x" if how == "POST" else None)
-        assert on.ask(path).body == b"of after"
-        release.set()
+        asked = on.asked(path)
+        on.request(later, path)
+        try:
+            on.origin.wait_for(path, asked + 1, 5)
+        finally:
+            release.set()
+        assert later.response().body == b"of after"
         assert client.response().body == b"of before"
     assert on.ask(path).body == b"of after"
 
