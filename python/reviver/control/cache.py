@@ -1,6 +1,7 @@
 """The event loop's side of the cache: what commands ask of it."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,12 @@ from reviver.control.proxy import Proxy
 from reviver.control.server import Progress
 
 PROGRESS_EVERY = 1.0
+_FILE = re.compile(r"lock|(segment|object)-[0-9]+|segment-[0-9]+\.index")
+
+
+def is_own(name: str) -> bool:
+    """Whether a file of that name in the cache's folder is the cache's."""
+    return _FILE.fullmatch(name) is not None
 
 
 class Cache:

@@ -33,6 +33,19 @@ class Compiled:
         targets: list[Any] = [sink["to"] for sink in self.plan["logs"]]
         return [Path(target["file"]["path"]) for target in targets if isinstance(target, dict) and "file" in target]
 
+    @property
+    def cache_folder(self) -> Path | None:
+        """Where the cache is on disk, if it is there."""
+        disk = None if self.plan["cache"] is None else self.plan["cache"]["disk"]
+        return None if disk is None else Path(disk["path"])
+
+    def without_disk(self) -> "Compiled":
+        """The same, but for the cache: that is in memory only."""
+        cache = self.plan["cache"]
+        if cache is None or cache["disk"] is None:
+            return self
+        return replace(self, plan={**self.plan, "cache": {**cache, "disk": None}})
+
     def made_with(self, material: Material) -> "Compiled":
         """The same configuration and the same files, with other certificates obtained or names being proved."""
         return _compiled(self.loaded, self.inputs, material, self.certificate_files)

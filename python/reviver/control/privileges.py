@@ -5,7 +5,7 @@ import os
 import pwd
 import resource
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +72,10 @@ def hand_over(paths: Iterable[Path], to: Identity) -> None:
             os.close(descriptor)
 
 
-def give_folder(folder: Path, own: Iterable[str], to: Identity) -> None:
-    """Makes a folder that belongs to the identity, or gives one of root's to it, with the folders `own` in it.
+def give_folder(folder: Path, own: Callable[[str], bool], to: Identity) -> None:
+    """Makes a folder that belongs to the identity, or gives one of root's to it, with all in it.
 
-    One that holds other things too, or is not root's alone, is left as it is. Raises OperationError.
+    One that holds names that are not its `own`, or is not root's alone, is left as it is. Raises OperationError.
     """
     try:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -87,7 +87,7 @@ def give_folder(folder: Path, own: Iterable[str], to: Identity) -> None:
         inside = {path.name for path in folder.iterdir()}
     except OSError as error:
         raise OperationError(f"cannot make {folder} for {to}: {error.strerror}") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022 or not inside <= set(own):
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022 or not all(map(own, inside)):
         return
     # nobody but root can have put anything there
     paths = [Path(parent, name) for parent, folders, files in os.walk(folder) for name in (*folders, *files)]

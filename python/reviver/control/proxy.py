@@ -71,8 +71,14 @@ class Proxy:
         certificates: Manager,
         prepared: Prepared,
         inherited: Sequence[tuple[str, int]] = (),
+        *,
+        becomes: privileges.Identity | None = None,
     ) -> None:
-        """Binds every listener and opens every log. Raises OperationError naming what could not be had."""
+        """Binds every listener and opens every log. Raises OperationError naming what could not be had.
+
+        One that `becomes` somebody else opens the cache on disk then: what it stores is theirs, and root opens no
+        file in a folder where others put what they like.
+        """
         self.source = source
         self.settings = Settings.of(compiled.loaded)
         self.identity: privileges.Identity | None = None
@@ -80,7 +86,7 @@ class Proxy:
         self.certificates = certificates
         certificates.adopt(prepared)
         self._compiled = compiled
-        self._plane = DataPlane(compiled, inherited)
+        self._plane = DataPlane(compiled if becomes is None else compiled.without_disk(), inherited)
         self._epoch = 1
         self._reloading = threading.Lock()
         self._stopping = False
@@ -99,11 +105,16 @@ class Proxy:
         return frozenset([*([] if own is None else [Path(own)]), *map(Path, self._compiled.inputs.files)])
 
     def become(self, identity: privileges.Identity, *more: Path) -> None:
-        """Gives the log files and `more` to that identity and becomes it, in every thread and for good."""
+        """Gives the log files and `more` to that identity and becomes it, in every thread and for good.
+
+        Then the cache on disk is opened. Raises OperationError.
+        """
         logs = [path for path in self._compiled.log_files if path.is_file()]
         privileges.hand_over([*logs, *more], identity)
         privileges.drop(identity)
         self.identity = identity
+        if self._compiled.cache_folder is not None:
+            self._epoch = self._apply(self._compiled)
 
     def start(self) -> None:
         """Serves from here on, and has certificates obtained and renewed."""

@@ -21,7 +21,7 @@ from reviver.certificates.manager import Manager
 from reviver.certificates.storage import FOLDERS
 from reviver.control import passwords, paths, privileges, server
 from reviver.control.activation import inherited
-from reviver.control.cache import Cache
+from reviver.control.cache import Cache, is_own
 from reviver.control.certificates import Certificates
 from reviver.control.compiled import compile_loaded
 from reviver.control.files import signature
@@ -29,7 +29,7 @@ from reviver.control.notify import Notifier
 from reviver.control.proxy import Proxy, Reloaded, Source
 from reviver.control.settings import Settings
 from reviver.control.watch import changes
-from reviver.errors import ConfigurationError, ReviverError
+from reviver.errors import ConfigurationError, OperationError, ReviverError
 
 WARNINGS_EVERY = 1.0
 PROGRESS_EVERY = 1.0
@@ -67,12 +67,18 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
     certificates = Manager(report)
     if identity is not None:
         for storage in certificates.storages(loaded):
-            privileges.give_folder(storage.folder, FOLDERS, identity)
+            privileges.give_folder(storage.folder, FOLDERS.__contains__, identity)
     with privileges.acting_as(identity):
         prepared = certificates.prepare(loaded)
     compiled = compile_loaded(loaded, prepared.material)
     for warning in (*loaded.warnings, *compiled.inputs.warnings, *compiled.inputs.advice):
         report(str(warning))
+    if identity is not None and (folder := compiled.cache_folder) is not None:
+        try:
+            privileges.give_folder(folder, is_own, identity)
+        except OperationError as error:
+            # the cache does without a disk
+            report(str(error))
     path = settings.socket or paths.choose(source.identity, shared=identity is not None)
     sockets, unusable = inherited()
     notifier = Notifier()
@@ -86,7 +92,7 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         bindings = [(item.address, item.descriptor) for item in sockets]
-        proxy = Proxy(source, compiled, certificates, prepared, bindings)
+        proxy = Proxy(source, compiled, certificates, prepared, bindings, becomes=identity)
         proxy.file_limit = file_limit
         bound = {address for listener in compiled.plan["listeners"] for address in listener["bind"]}
         for item in sockets:

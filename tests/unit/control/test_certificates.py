@@ -261,7 +261,7 @@ class TestRoot:
     def test_a_new_folder_is_made_with_the_folders_around_it(self, tmp_path: Path, nobody: privileges.Identity) -> None:
         before = os.umask(0o077)
         try:
-            privileges.give_folder(tmp_path / "lib" / "reviver" / "certificates", ("a",), nobody)
+            privileges.give_folder(tmp_path / "lib" / "reviver" / "certificates", ("a",).__contains__, nobody)
         finally:
             os.umask(before)
         assert (tmp_path / "lib" / "reviver" / "certificates").owner() == "nobody"
@@ -273,7 +273,7 @@ class TestRoot:
         (tmp_path / "s" / "a" / "key").touch()
         (tmp_path / "outside").touch()
         (tmp_path / "s" / "a" / "link").symlink_to(tmp_path / "outside")
-        privileges.give_folder(tmp_path / "s", ("a", "b"), nobody)
+        privileges.give_folder(tmp_path / "s", ("a", "b").__contains__, nobody)
         assert {path.owner() for path in (tmp_path / "s", tmp_path / "s" / "a", tmp_path / "s" / "a" / "key")} == {
             "nobody"
         }
@@ -288,7 +288,7 @@ class TestRoot:
             (tmp_path / "s" / "x").touch()
         else:
             (tmp_path / "s").chmod(0o777)
-        privileges.give_folder(tmp_path / "s", ("a",), nobody)
+        privileges.give_folder(tmp_path / "s", ("a",).__contains__, nobody)
         assert (tmp_path / "s").owner() == "root"
 
     def test_files_are_made_as_somebody_else_for_a_while(self, tmp_path: Path, nobody: privileges.Identity) -> None:
@@ -308,4 +308,4 @@ class TestRoot:
     def test_a_folder_that_cannot_be_made_is_told(self, tmp_path: Path, nobody: privileges.Identity) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(OperationError, match="cannot make .*: Not a directory"):
-            privileges.give_folder(tmp_path / "file" / "s", (), nobody)
+            privileges.give_folder(tmp_path / "file" / "s", ().__contains__, nobody)

@@ -341,6 +341,39 @@ def test_root_is_given_up_between_binding_and_serving(tmp_path: Path) -> None:
         assert "No module named" not in proxy.said
 
 
+def _cached(text: str) -> str:
+    return (
+        text.replace("pool: a}", "pool: a, cache: true}") + "user: nobody\ncache: {disk: {path: store, size: 1GiB}}\n"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_cache_on_disk_is_opened_by_its_user(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(_cached(CONFIGURATION))
+    # what root has stored there at an earlier start
+    (tmp_path / "store").mkdir(mode=0o700)
+    for name in ("lock", "segment-0", "segment-0.index", "object-12"):
+        (tmp_path / "store" / name).touch()
+    nobody = pwd.getpwnam("nobody")
+    with running(tmp_path) as proxy:
+        first, second, third = proxy.calls[:3]
+        assert first.startswith("bind as 0,")
+        assert (second, third) == ("apply", f"start as {nobody.pw_uid}")
+    store = [tmp_path / "store", *(tmp_path / "store").iterdir()]
+    assert {path.stat().st_uid for path in store} == {nobody.pw_uid}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(("inside", "owner"), [(None, "nobody"), ("letters.txt", "root")])
+def test_a_folder_that_is_not_the_caches_alone_stays_roots(tmp_path: Path, inside: str | None, owner: str) -> None:
+    (tmp_path / "r.yaml").write_text(_cached(CONFIGURATION))
+    if inside is not None:
+        (tmp_path / "store").mkdir()
+        (tmp_path / "store" / inside).touch()
+    with running(tmp_path):
+        assert (tmp_path / "store").owner() == owner
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="the configuration is written for root")
 def test_an_unknown_user_is_an_error_before_anything_is_bound(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(CONFIGURATION + "user: nobody-at-all\n")
