@@ -4,6 +4,7 @@ This is all the I/O between a configuration and its plan.
 """
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -95,8 +96,19 @@ def _names_certificates(loaded: Loaded) -> bool:
 def _cache_folder(loaded: Loaded, files: Files) -> None:
     """Whether the cache's folder can be one. The engine makes it, and does without where it cannot."""
     disk = loaded.config.cache.disk
-    if disk is not None and (path := files.path(disk.path)).exists() and not path.is_dir():
-        files.refuse(("cache", "disk", "path"), f"{path} is not a folder")
+    if disk is None:
+        return
+    path, key = files.path(disk.path), ("cache", "disk", "path")
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            files.refuse(key, f"{path} is not a folder")
+    except FileNotFoundError:
+        pass
+    except NotADirectoryError:
+        files.refuse(key, f"{path} cannot be a folder: what is above it is none")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        files.refuse(key, f"{path} cannot be looked at: {reason}")
 
 
 def _users(loaded: Loaded, files: Files) -> dict[str, str]:

@@ -110,7 +110,16 @@ class ControlServer:
 
         try:
             # Read first: closing with a request unread would reset the connection and lose the answer.
-            line = await asyncio.wait_for(reader.readline(), REQUEST_PATIENCE)
+            try:
+                line = await asyncio.wait_for(reader.readline(), REQUEST_PATIENCE)
+            except ValueError:
+                # asyncio's word for a line that is longer than the limit
+                await refuse(f"a request is at most {protocol.REQUEST_LIMIT} bytes")
+                await _discard(reader)
+                return
+            except TimeoutError:
+                await refuse("no request came")
+                return
             if not line.endswith(b"\n"):
                 return
             if not _may_command(writer):
@@ -121,18 +130,16 @@ class ControlServer:
             await send(result=await handler(message, progress))
         except protocol.ProtocolError as error:
             await refuse(str(error))
-        except TimeoutError:
-            await refuse("no request came")
-        except ValueError:
-            # asyncio's word for a line that is longer than the limit
-            await refuse(f"a request is at most {protocol.REQUEST_LIMIT} bytes")
-            await _discard(reader)
         except ConfigurationError as error:
             await refuse("the configuration has errors; nothing was changed", error.diagnostics)
         except ReviverError as error:
             await refuse(str(error))
         except ConnectionError:
             pass
+        except Exception as error:
+            # who asked is told, and asyncio tells the journal where it was
+            await refuse(f"internal error: {type(error).__name__}: {error}")
+            raise
         finally:
             writer.close()
 

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from reviver.compile import Inputs, gather
 from reviver.compile.htpasswd import parse_htpasswd
 from reviver.config import Loaded, load_file
+from reviver.control import privileges
 from reviver.errors import ConfigurationError
 
 BCRYPT = "$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC"
@@ -55,6 +57,48 @@ def test_a_configuration_without_files_needs_none(tmp_path: Path) -> None:
     inputs = gather(load_file(path, {}))
     assert (inputs.users, inputs.files) == ({}, ())
     assert isinstance(inputs, Inputs)
+
+
+def cached(folder: Path, disk: str) -> Loaded:
+    path = folder / "r.yaml"
+    path.write_text(
+        "listeners: {web: {bind: ':8080', role: reverse}}\n"
+        f"cache:\n  disk:\n    path: {disk}\n    size: 1GiB\n"
+        "reverse: {routes: [{pool: a, cache: true}], pools: {a: {servers: ['127.0.0.1:1']}}}\n"
+    )
+    return load_file(path, {})
+
+
+@pytest.mark.parametrize("disk", ["there", "new", "new/below"])
+def test_the_folder_of_the_cache_need_not_be_there(tmp_path: Path, disk: str) -> None:
+    (tmp_path / "there").mkdir()
+    gather(cached(tmp_path, disk))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("disk", "sentence"),
+    [
+        ("file", "is not a folder"),
+        ("file/below", "cannot be a folder: what is above it is none"),
+        ("loop", "cannot be looked at: Too many levels of symbolic links"),
+        ("a" * 300, "cannot be looked at: File name too long"),
+    ],
+)
+def test_a_cache_that_cannot_be_on_disk_is_an_error_where_it_is_named(tmp_path: Path, disk: str, sentence: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    (line,) = refused(cached(tmp_path, disk))
+    assert line == f"{tmp_path / 'r.yaml'}:4:11: cache.disk.path: {tmp_path / disk} {sentence}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_folder_that_may_not_be_looked_at_is_an_error_too(tmp_path: Path) -> None:
+    configuration = cached(tmp_path, "closed/store")
+    (tmp_path / "closed").mkdir(mode=0o700)
+    with privileges.acting_as(privileges.identity("nobody", None)):
+        (line,) = refused(configuration)
+    assert line.endswith("closed/store cannot be looked at: Permission denied")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,17 @@ async def _failing_status(_: Mapping[str, Any], progress: server.Progress) -> di
     raise OperationError("the engine does not answer")
 
 
-HANDLERS = {"ping": _pong, "stop": _slow_stop, "reload": _bad_reload, "status": _failing_status}
+async def _broken_renew(_: Mapping[str, Any], progress: server.Progress) -> dict[str, Any]:
+    raise ValueError("not thought of")
+
+
+HANDLERS = {
+    "ping": _pong,
+    "stop": _slow_stop,
+    "reload": _bad_reload,
+    "status": _failing_status,
+    "renew": _broken_renew,
+}
 
 
 @contextmanager
@@ -94,6 +104,14 @@ def test_diagnostics_come_through_whole(path: Path) -> None:
 def test_a_failure_comes_through_as_its_sentence(path: Path) -> None:
     with running(path), pytest.raises(OperationError, match="the engine does not answer"):
         client.ask(path, "status")
+
+
+def test_what_nobody_thought_of_is_answered_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with running(path):
+        with pytest.raises(client.RefusedError, match="^internal error: ValueError: not thought of$"):
+            client.ask(path, "renew")
+        assert client.ask(path, "ping")
+    assert "not thought of" in caplog.text, "and is found in the journal"
 
 
 @pytest.mark.parametrize(
