@@ -104,5 +104,9 @@ def cache_line(stats: dict[str, Any]) -> str:
     return ", ".join([*parts, f"hit ratio {percent(stats.get('hit_ratio'))}"])
 
 
+DISK_STATES = {"full": "bold yellow", "read-only": "bold yellow", "failed": "bold red"}
+"""Colours of what a cache's disk may be beside ok."""
+
+
 def _style(cell: str) -> str:
-    return {"ok": "green", "FAILED": "bold red", "reject": "red", "respond": "yellow"}.get(cell, "")
+    return {"ok": "green", "FAILED": "bold red", "reject": "red", "respond": "yellow", **DISK_STATES}.get(cell, "")

@@ -12,7 +12,8 @@ from tests.unit.cli.test_main import _modules
 
 STATS: dict[str, Any] = {
     "memory": {"objects": 12, "bytes": 64 * 2**20, "limit": 256 * 2**20},
-    "disk": {"objects": 900, "bytes": 3 * 2**30, "limit": 4 * 2**30, "state": "read_only", "segments": 48},
+    "disk": {"objects": 900, "bytes": 3 * 2**30, "limit": 4 * 2**30, "state": "read_only", "segments": 48, "dropped": 0,
+             "evicted": 4},
     "requests": {"hit": 80, "stale": 3, "revalidated": 2, "miss": 10, "bypass": 5},
     "hit_ratio": 0.83,
     "why_missed": {"vary_miss": 2, "uri_miss": 7, "no_cache": 1},
@@ -21,7 +22,7 @@ STATS: dict[str, Any] = {
     "evicted": 6,
     "purged": 1,
     "collapsed": 9,
-    "routes": {"shop": {"requests": {"hit": 80, "miss": 20}, "hit_ratio": 0.8}},
+    "routes": {"shop": {"requests": {"hit": 60, "miss": 8, "bypass": 1}, "hit_ratio": 0.8}},
     "top": [{"url": "http://shop.example/logo.png", "hits": 70, "size": 2048}],
 }  # fmt: skip
 VARIANT: dict[str, Any] = {
@@ -72,9 +73,16 @@ def test_the_stats_have_tiers_routes_and_reasons(asked: object, capsys: pytest.C
     lines = _lines(capsys)
     assert "memory █████░░░░░░░░░░░░░░░ 25.0 % 64.0 MiB 256.0 MiB 12" in lines
     assert "disk ███████████████░░░░░ 75.0 % 3.0 GiB 4.0 GiB 900 read-only" in lines
-    assert "20 stored, 6 evicted, 1 purged, 9 collapsed" in lines
+    assert "the disk is read-only: nothing new is stored there" in lines
+    events = lines.index("since the start count")
+    assert lines[events + 1 : events + 5] == [
+        "stored 20 responses",
+        "evicted 6 to make room: 2 from memory, 4 from disk",
+        "purged 1",
+        "collapsed 9 requests that shared the fetch of another",
+    ]
     assert "all 83.0 % 80 3 2 10 5" in lines
-    assert "shop 80.0 % 80 0 0 20 0" in lines
+    assert "shop 80.0 % 60 0 0 8 1" in lines
     reasons = lines.index("why missed requests")
     assert lines[reasons + 1 : reasons + 4] == ["uri_miss 7", "vary_miss 2", "no_cache 1"]
     assert "private 4" in lines
@@ -85,7 +93,7 @@ def test_a_cache_that_was_not_used_has_stats_too(
     asked: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty = {
-        **STATS, "memory": {"objects": 0, "bytes": 0, "limit": 1024}, "disk": None, "requests": {}, "hit_ratio": None,
+        **STATS, "memory": {"objects": 0, "bytes": 0, "limit": 1024}, "disk": None, "requests": {}, "hit_ratio": 0.0,
         "why_missed": {}, "not_stored": {}, "routes": {}, "top": [],
     }  # fmt: skip
     monkeypatch.setitem(ANSWERS, "cache.stats", empty)
@@ -93,6 +101,41 @@ def test_a_cache_that_was_not_used_has_stats_too(
     lines = _lines(capsys)
     assert "memory ░░░░░░░░░░░░░░░░░░░░ 0.0 % 0 B 1.0 KiB 0" in lines
     assert "all - 0 0 0 0 0" in lines
+
+
+def test_the_rows_of_routes_add_up(asked: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """A reload can take a route away, and not what it has counted."""
+    assert main.run(["cache", "stats", "--socket", "/x"]) == 0
+    lines = _lines(capsys)
+    rows = [
+        line.rsplit(" ", 5)[1:] for line in lines[lines.index("route hit ratio hit stale revalidated miss bypass") :]
+    ]
+    everything, *routes = [[int(cell) for cell in row] for row in rows[1:4]]
+    assert "(no longer there) 85.2 % 20 3 2 2 4" in lines
+    assert [sum(column) for column in zip(*routes, strict=True)] == everything
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("ok", None),
+        ("full", "the disk is full: nothing new is stored there"),
+        ("failed", "the disk fails; the proxy's standard error says how: nothing new is stored there"),
+    ],
+)
+def test_a_disk_that_does_not_work_is_told_in_words(
+    asked: object,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    sentence: str | None,
+) -> None:
+    monkeypatch.setitem(ANSWERS, "cache.stats", {**STATS, "disk": {**STATS["disk"], "state": state, "dropped": 3}})
+    assert main.run(["cache", "stats", "--socket", "/x"]) == 0
+    lines = _lines(capsys)
+    assert [line for line in lines if line.startswith("the disk")] == ([] if sentence is None else [sentence])
+    assert any(line.startswith("disk ") and line.endswith(" 900" if state == "ok" else f" {state}") for line in lines)
+    assert "dropped 3 that the disk was too slow for" in lines
 
 
 @pytest.mark.parametrize(
@@ -202,6 +245,54 @@ def test_where_nothing_is_stored_it_says_so(
     monkeypatch.setitem(ANSWERS, "cache.get", {**FOUND, "stored": [], "reason": "uri_miss"})
     assert main.run(["cache", "get", "shop.example/logo.png", "--socket", "/x"]) == 0
     assert _lines(capsys)[-1] == "nothing is stored"
+
+
+def test_a_variant_of_several_fields_is_one_line(
+    asked: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = {**VARIANT, "variant": "accept-encoding: gzip\naccept-language: de\n", "reason": "partial"}
+    everyone = {**VARIANT, "variant": "\n", "verdict": "hit", "reason": "fresh"}
+    monkeypatch.setitem(ANSWERS, "cache.get", {**FOUND, "reason": "partial", "stored": [several, everyone]})
+    assert main.run(["cache", "get", "shop.example/logo.png", "--socket", "/x"]) == 0
+    lines = _lines(capsys)
+    assert lines[2].endswith("would be: miss (partial)")
+    assert lines[-2].startswith("accept-encoding: gzip, accept-language: de 200 ")
+    assert lines[-2].endswith(" stale (partial)")
+    assert lines[-1].startswith("- 200 ")
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        ({}, ["route shop", "now GET http://shop.example/ would not be cached: route shop has no `cache`"]),
+        ({"route": None}, ["now GET http://shop.example/ would not be cached: `forward` has no `cache`"]),
+        (
+            {"reason": "responded"},
+            ["route shop", "now GET http://shop.example/ would not be cached: it is not for an upstream (responded)"],
+        ),
+        (
+            {"verdict": "bypass", "reason": "method"},
+            ["route shop", "now GET http://shop.example/ would be: bypass (method)", "", "nothing is stored"],
+        ),
+    ],
+)
+def test_what_has_no_key_says_why(
+    asked: object,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    lines: list[str],
+) -> None:
+    uncached: dict[str, Any] = {
+        "key": None,
+        "route": "shop",
+        "stored": [],
+        "verdict": "not_cached",
+        "reason": "forwarded",
+    }
+    monkeypatch.setitem(ANSWERS, "cache.get", {**uncached, **change})
+    assert main.run(["cache", "get", "shop.example", "--socket", "/x"]) == 0
+    assert _lines(capsys) == lines
 
 
 @pytest.mark.parametrize(
