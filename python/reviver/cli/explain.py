@@ -32,7 +32,8 @@ def command(
 ) -> int:
     """Say which rule decides a request, and why, without sending it.
 
-    The decision is made by the same code as for live traffic.
+    The decision is made by the same code as for live traffic. Where a proxy runs with this configuration, it is asked
+    what its cache has for the request.
 
     \b
     reviver explain GET https://shop.example/old/page
@@ -42,6 +43,7 @@ def command(
     if len(request) not in (2, 3):
         raise click.UsageError("give METHOD and URL, and before them CONFIG if it is not the folder's own")
     *config, method, url = request
+    from reviver.cli.explain_cache import looked_up
     from reviver.control import engine
     from reviver.control.compiled import compile_loaded
 
@@ -52,10 +54,12 @@ def command(
         raise click.BadParameter(f"there is no listener {listener!r}; there are: {', '.join(names)}")
     listener = listener or _listener(compiled.plan, method, url)
     answer = engine.explain(compiled, method, url, listener=listener, headers=headers, client=client)
+    asked = {"listener": listener, "method": method, "url": url, "headers": list(headers), "client": client}
+    looked = looked_up(path, asked, answer)
     if as_json:
-        print_json(answer)
+        print_json({**answer, **looked})
     else:
-        _show(answer, compiled.plan)
+        _show(answer, compiled.plan, looked)
     return 0
 
 
@@ -75,7 +79,9 @@ def _listener(plan: "Plan", method: str, url: str) -> str | None:
     return chosen["name"] if chosen is not None else None
 
 
-def _show(answer: dict[str, Any], plan: "Plan") -> None:
+def _show(answer: dict[str, Any], plan: "Plan", looked: dict[str, Any]) -> None:
+    from reviver.cli.explain_cache import serves, show
+
     click.echo(f"{answer['method']} on listener {answer['listener']} ({answer['role']}), from {answer['client']}\n")
     columns = ("phase", "verdict", "reason", "at", "detail")
     print_table(columns, [[step[column] for column in columns] for step in answer["steps"]])
@@ -83,7 +89,9 @@ def _show(answer: dict[str, Any], plan: "Plan") -> None:
         click.echo("\npassed over:")
         reasons = ("route", "at", "condition")
         print_table(reasons, [[route[reason] for reason in reasons] for route in answer["passed_over"]])
-    click.echo(f"\n{_verdict(answer, plan)}")
+    show(looked)
+    from_cache = "answered from the cache; else " if serves(looked) else ""
+    click.echo(f"\n{from_cache}{_verdict(answer, plan)}")
     if answer["upstream_request"]:
         click.echo("\nthe upstream would see:")
         for line in answer["upstream_request"].splitlines():

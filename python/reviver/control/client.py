@@ -56,17 +56,18 @@ def ask(
     request: Mapping[str, Any] | None = None,
     on_progress: Callable[[dict[str, Any]], None] | None = None,
     until_down: bool = False,
+    patience: float = PATIENCE,
 ) -> dict[str, Any]:
     """Sends one command, with `name` or `request` where it takes one, and returns its result.
 
-    `until_down` also waits for the end of the proxy's process.
+    `until_down` also waits for the end of the proxy's process; `patience` is for each line, in seconds.
     Raises RefusedError when the proxy refuses, NotRunningError when there is none, and OperationError when none
     answers.
     """
     check_length(path)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(patience)
             connection.connect(str(path))
             about = {key: value for key, value in (("name", name), ("request", request)) if value is not None}
             connection.sendall(protocol.encode(command=command, **about))

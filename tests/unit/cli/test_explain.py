@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reviver.cli import main
+from reviver.control import client
 from tests.support import fake_engine
 
 CONFIGURATION = """
@@ -116,11 +117,97 @@ def test_the_cache_has_its_step(engine: fake_engine.FakeModule, capsys: pytest.C
     assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "cache_lookup continue forwarded r.yaml:7 key k" in lines
+    assert "what is stored is not known: no proxy is running with r.yaml" in lines
+
+
+STORED = {
+    "variant": "accept-encoding: gzip\n", "status": 200, "age": 75, "ttl": 15, "basis": "max-age", "size": 9,
+    "stored_as": "disk", "tags": ["a"], "groups": [], "hits": 1, "verdict": "hit", "reason": "fresh",
+}  # fmt: skip
+OTHER = {**STORED, "variant": "accept-encoding: br", "verdict": "miss", "reason": "vary_miss"}
+FOUND: dict[str, Any] = {
+    "key": "k", "route": "api", "stored": [OTHER, STORED], "verdict": "hit", "reason": "fresh",
+}  # fmt: skip
+
+
+@pytest.fixture
+def cached(engine: fake_engine.FakeModule, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """A request that looks into the cache, and a proxy that runs; the last item is its answer, or what it raises."""
+    step = {"phase": "cache_lookup", "verdict": "continue", "reason": "forwarded", "at": "r.yaml:7", "detail": "key k"}
+    engine.explanation = {**UPSTREAM, "steps": [*UPSTREAM["steps"], step]}
+    asked: list[Any] = [FOUND]
+
+    def ask(path: Path, command: str, *, request: Any, patience: float, **_: Any) -> Any:
+        assert (path, command, patience <= 2) == (Path("c.sock"), "cache.get", True)
+        asked.insert(0, request)
+        if isinstance(asked[-1], Exception):
+            raise asked[-1]
+        return asked[-1]
+
+    monkeypatch.setattr(client, "ask", ask)
+    with monkeypatch.context() as patched:
+        patched.setattr("reviver.cli.explain_cache.find_socket", lambda *_: Path("c.sock"))
+        yield asked
+
+
+def test_the_running_proxy_says_what_it_has(cached: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["GET", "http://api.example/v1/x", "-H", "Accept-Encoding: gzip", "--client", "10.0.0.7"]
+    assert main.run(["explain", "r.yaml", *arguments]) == 0
+    assert cached[0] == {
+        "listener": "web",
+        "method": "GET",
+        "url": "http://api.example/v1/x",
+        "headers": [("Accept-Encoding", "gzip")],
+        "client": "10.0.0.7",
+    }
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    first = lines.index("in the cache of the running proxy: hit (fresh)")
+    assert lines[first + 1 : first + 5] == [
+        "key k", "variant accept-encoding: gzip", "age 1 m 15 s", "ttl 15 s, by max-age",
+    ]  # fmt: skip
+    assert any(line.startswith("answered from the cache; else sent to pool api") for line in lines)
+
+
+def test_programs_get_what_the_running_proxy_has(cached: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["cache_note"] is None
+    assert answer["cache"] == {
+        "verdict": "hit", "reason": "fresh", "key": "k", "variant": "accept-encoding: gzip", "status": 200, "age": 75,
+        "ttl": 15, "basis": "max-age", "stored_as": "disk", "tags": ["a"],
+    }  # fmt: skip
+
+
+def test_where_no_variant_fits_nothing_is_told_of_the_others(
+    cached: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cached[-1] = {**FOUND, "stored": [OTHER], "verdict": "miss", "reason": "vary_miss"}
+    assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x"]) == 0
+    text = capsys.readouterr().out
+    assert "in the cache of the running proxy: miss (vary_miss)\n  key      k\n\nsent to pool api" in text
+
+
+def test_a_proxy_that_has_not_reloaded_is_told_of(cached: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    cached[-1] = {**FOUND, "route": "earlier"}
+    assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x"]) == 0
+    assert "it has not read this configuration yet\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "error",
+    [client.NotRunningError("no proxy is running at c.sock"), client.RefusedError("no cache", []), OSError("x")],
+)
+def test_no_answer_is_no_failure(cached: list[Any], capsys: pytest.CaptureFixture[str], error: Exception) -> None:
+    cached[-1] = error
+    assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["cache"] is None
+    assert answer["cache_note"] == f"what is stored is not known: {error}"
 
 
 def test_programs_get_the_engines_answer(engine: fake_engine.FakeModule, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["explain", "r.yaml", "GET", "/v1/x", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == UPSTREAM
+    assert json.loads(capsys.readouterr().out) == {**UPSTREAM, "cache": None, "cache_note": None}
 
 
 def test_the_folders_own_configuration_is_the_default(engine: fake_engine.FakeModule, tmp_path: Path) -> None:
