@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 600
-LONGER: dict[str, str] = {}
+LONGER: dict[str, str] = {"python/reviver/compile/plan.py": "generated: one type for each of the plan's"}
 """Files that may be longer, each with its reason. Never more than three."""
 
 
