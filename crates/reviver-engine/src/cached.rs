@@ -20,6 +20,8 @@ pub struct Carried {
     stored: Option<Arc<Object>>,
     collapsed: bool,
     permit: Option<Permit>,
+    /// The number of the latest purge before the request goes to the upstream.
+    born: u64,
     /// When the request went to the upstream.
     pub requested: Option<Instant>,
 }
@@ -62,6 +64,7 @@ pub async fn look_up(
                 let first = cache::first_slice(&work.request, slice) * slice;
                 flow.set_slice(Some((first, first + slice - 1)));
             }
+            carried.cache.born = cache.latest_purge();
             carried.cache.stored = stored;
             carried.cache.permit = permit;
             flow.step(Event::Looked(Looked::Fetch { why, validators, on_error, whole }), now)
@@ -126,7 +129,7 @@ pub fn freshen(
 ) -> Command {
     let times = exchanged(connection, carried, now);
     let renewed = match (&snapshot.cache, carried.cache.stored.take()) {
-        (Some(cache), Some(object)) => cache::freshen(cache, flow, work, &object, times),
+        (Some(cache), Some(object)) => cache::freshen(cache, flow, work, &object, times, carried.cache.born),
         _ => None,
     };
     // A 304 has no content: the connection is free again.
@@ -178,14 +181,14 @@ pub async fn relay(
     }
     let Some(permit) = carried.cache.permit.take() else {
         if let Some(object) = carried.cache.stored.take().filter(|_| work.request.method == Method::Head) {
-            cache::compare(cache, flow, work, &object, times);
+            cache::compare(cache, flow, work, &object, times, carried.cache.born);
         }
         return None;
     };
     carried.cache.stored = None;
     let text = std::mem::take(&mut work.key);
     let space = flow.cache_rules().map_or(0, |rules| rules.space.len());
-    let begun = cache.begin(flow, work, &text, space, times, permit.part);
+    let begun = cache.begin(flow, work, &text, space, times, permit.part, carried.cache.born);
     let asked = flow.slice().filter(|_| matches!(work.response.status, 206 | 416));
     let outcome = match begun {
         // A part that the client may not have asked for, and that cannot be put to others.

@@ -1,7 +1,7 @@
 //! What was purged: rules that hold at once, until all that is stored has been looked at, and for as long as a fetch
 //! that began before may still come in.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use regex::bytes::Regex;
@@ -299,11 +299,15 @@ pub fn origin_of(url: &[u8]) -> &[u8] {
 pub struct Ban {
     pub selector: Selector,
     pub soft: bool,
+    /// When it was made, and which one it is since the start.
     at_ms: u64,
+    pub number: u64,
 }
 
 #[derive(Debug, Default)]
 pub struct Bans {
+    /// The number of the latest rule.
+    latest: AtomicU64,
     /// Rules by which what is stored has not been looked at yet.
     pending: AtomicUsize,
     rules: Mutex<Vec<(Arc<Ban>, bool)>>,
@@ -314,13 +318,20 @@ impl Bans {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is fetched from now on is of no concern to the rules of before. (Clocks of workers differ by more than a
+    /// purge takes.)
+    pub fn now(&self) -> u64 {
+        self.latest.load(Ordering::Acquire)
+    }
+
     pub fn are_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire) > 0
     }
 
     pub fn add(&self, selector: Selector, soft: bool, now_ms: u64) -> Arc<Ban> {
-        let ban = Arc::new(Ban { selector, soft, at_ms: now_ms });
         let mut rules = self.rules();
+        let number = self.latest.fetch_add(1, Ordering::AcqRel) + 1;
+        let ban = Arc::new(Ban { selector, soft, at_ms: now_ms, number });
         rules.retain(|(ban, pending)| *pending || ban.at_ms + REMEMBERED_MS > now_ms);
         if rules.len() >= MOST
             && let Some(oldest) = rules.iter().position(|(_, pending)| !pending)
@@ -345,7 +356,7 @@ impl Bans {
     pub fn ban(&self, object: &Object) -> bool {
         let rules = self.rules();
         rules.iter().any(|(ban, pending)| {
-            *pending && object.meta.requested_ms <= ban.at_ms && ban.selector.fits(&view_of(object, ban.at_ms))
+            *pending && object.born < ban.number && ban.selector.fits(&view_of(object, ban.at_ms))
         })
     }
 
@@ -353,7 +364,7 @@ impl Bans {
     pub fn overtook(&self, object: &Object) -> bool {
         let rules = self.rules();
         // The latest stand last.
-        let since = rules.iter().rev().take_while(|(ban, _)| object.meta.requested_ms <= ban.at_ms);
+        let since = rules.iter().rev().take_while(|(ban, _)| object.born < ban.number);
         since.into_iter().any(|(ban, _)| ban.selector.fits(&view_of(object, ban.at_ms)))
     }
 }

@@ -25,6 +25,8 @@ impl Cache {
     /// has been looked at.
     pub fn purge(&self, selector: Selector, soft: bool, now_ms: u64) -> u64 {
         let ban = self.bans.add(selector, soft, now_ms);
+        // Who comes from now on must not join a fetch that began before.
+        self.flights.detach_all();
         let purged = self.carry_out(&ban, now_ms);
         self.bans.settle(&ban);
         self.counts.purged.fetch_add(purged, Ordering::Relaxed);
@@ -34,6 +36,7 @@ impl Cache {
     /// As [`Self::purge`], on a thread of its own.
     pub fn purge_later(self: &Arc<Self>, selector: Selector, now_ms: u64) {
         let ban = self.bans.add(selector, false, now_ms);
+        self.flights.detach_all();
         let cache = Arc::clone(self);
         let work = move || {
             let purged = cache.carry_out(&ban, now_ms);
@@ -71,7 +74,7 @@ impl Cache {
         let fitting: Vec<Arc<Object>> = self
             .memory
             .objects()
-            .filter(|object| object.meta.requested_ms <= now_ms && ban.selector.fits(&view_of(object, now_ms)))
+            .filter(|object| object.born < ban.number && ban.selector.fits(&view_of(object, now_ms)))
             .collect();
         let mut seen: std::collections::HashSet<u128> = std::collections::HashSet::with_capacity(fitting.len());
         for object in fitting {
@@ -91,7 +94,7 @@ impl Cache {
                 return reviver_store::Verdict::Keep;
             }
             let view = View { label: parts, meta: &meta, size: found.body_len, hits: 0, on_disk: true, now_ms };
-            if meta.requested_ms > now_ms || !(seen.contains(&key) || ban.selector.fits(&view)) {
+            if meta.requested_ms > now_ms + SLACK_MS || !(seen.contains(&key) || ban.selector.fits(&view)) {
                 return reviver_store::Verdict::Keep;
             }
             if !seen.contains(&key) {
@@ -106,6 +109,9 @@ impl Cache {
         self.disk.as_ref().is_some_and(|disk| disk.contains(object.key))
     }
 }
+
+/// So much the clocks of two workers may differ.
+const SLACK_MS: u64 = 50;
 
 /// A request that makes no sense.
 #[derive(Debug, thiserror::Error)]

@@ -109,6 +109,19 @@ impl Flights {
         self.shard(key).contains_key(&key)
     }
 
+    /// Nobody joins the fetch that is under way any more; who waits for it still gets it.
+    pub fn detach(&self, key: u128) {
+        self.landed[(key >> 96) as usize % SHARDS].fetch_add(1, Ordering::AcqRel);
+        self.shard(key).remove(&key);
+    }
+
+    pub fn detach_all(&self) {
+        for (shard, landed) in self.shards.iter().zip(&self.landed) {
+            landed.fetch_add(1, Ordering::AcqRel);
+            shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
     /// Another takes over: those who come now find no fetch, and those who wait are told by the old one.
     pub fn take_over(self: &Arc<Self>, key: u128, stalled: &Arc<Flight>) -> Boarding {
         {

@@ -179,6 +179,11 @@ impl Cache {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
+    /// The number of the latest purge.
+    pub fn latest_purge(&self) -> u64 {
+        self.bans.now()
+    }
+
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }

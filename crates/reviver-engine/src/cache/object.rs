@@ -184,6 +184,8 @@ pub struct Object {
     fields_at: u32,
     body_at: u32,
     pub hits: AtomicU32,
+    /// The number of the latest purge when its fetch began; 0 where that is not known any more.
+    pub born: u64,
     pub body: Body,
 }
 
@@ -213,8 +215,13 @@ impl Object {
             fields_at: label.len() as u32,
             body_at: (label.len() + fields.len()) as u32,
             hits: AtomicU32::new(0),
+            born: 0,
             body: if body.is_empty() { Body::None } else { Body::Inline },
         }
+    }
+
+    pub fn born_at(self, born: u64) -> Self {
+        Self { born, ..self }
     }
 
     pub fn label(&self) -> &[u8] {
@@ -272,12 +279,13 @@ impl Object {
         let fields = fields.as_deref().unwrap_or_else(|| self.fields());
         let mut new = Self::inline(self.key, self.label(), meta, fields, self.inline_body());
         new.body = self.body.clone();
+        new.born = self.born;
         new.hits = AtomicU32::new(self.hits.load(Ordering::Relaxed));
         new
     }
 
     pub fn with_body(&self, body: Body) -> Self {
-        let new = Self::new(self.key, self.label(), self.meta.clone(), self.fields(), body);
+        let new = Self { born: self.born, ..Self::new(self.key, self.label(), self.meta.clone(), self.fields(), body) };
         new.hits.store(self.hits.load(Ordering::Relaxed), Ordering::Relaxed);
         new
     }

@@ -111,7 +111,8 @@ impl Cache {
             true => whole_of(&pieces.pieces[0].1),
             false => Body::Parts(Arc::new(pieces)),
         };
-        let object = Arc::new(Object::new(part.key, part.label(), meta, &fields, body));
+        let object = Object::new(part.key, part.label(), meta, &fields, body);
+        let object = Arc::new(object.born_at(part.born));
         // Parts are kept in memory only.
         self.keep(object, !whole);
         true

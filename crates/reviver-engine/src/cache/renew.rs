@@ -10,13 +10,13 @@ use super::object::Object;
 use crate::work::Work;
 
 /// What the answer to a HEAD says of what is stored (RFC 9111, section 4.3.5).
-pub fn compare(cache: &Arc<Cache>, flow: &Flow<'_>, work: &Work, object: &Arc<Object>, times: Exchanged) {
+pub fn compare(cache: &Arc<Cache>, flow: &Flow<'_>, work: &Work, object: &Arc<Object>, times: Exchanged, born: u64) {
     if work.response.status != object.meta.status {
         return;
     }
     match flow.updated(object.fields(), &object.meta, &work.request, &work.response, times) {
         Updated::Stored { fields, meta } => {
-            let renewed = Arc::new(object.with(meta, Some(fields)));
+            let renewed = Arc::new(object.with(meta, Some(fields)).born_at(born));
             if !cache.overtaken(&renewed) {
                 cache.renew(renewed);
             }
@@ -34,10 +34,11 @@ pub fn freshen(
     work: &Work,
     object: &Arc<Object>,
     times: Exchanged,
+    born: u64,
 ) -> Option<Arc<Object>> {
     match flow.updated(object.fields(), &object.meta, &work.request, &work.response, times) {
         Updated::Stored { fields, meta } => {
-            let renewed = Arc::new(object.with(meta, Some(fields)));
+            let renewed = Arc::new(object.with(meta, Some(fields)).born_at(born));
             if !cache.overtaken(&renewed) {
                 cache.renew(Arc::clone(&renewed));
             }

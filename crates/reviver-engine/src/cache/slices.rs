@@ -93,13 +93,14 @@ impl Cache {
             fields.extend_from_slice(line.line);
         }
         let meta = Meta { status: 200, content_length: Some(slicing.length), ..begun.meta.clone() };
-        Object::new(begun.key, begun.label.bytes(), meta, &fields, Body::Sliced(Arc::new(slicing)))
+        let object = Object::new(begun.key, begun.label.bytes(), meta, &fields, Body::Sliced(Arc::new(slicing)));
+        object.born_at(begun.born)
     }
 
     pub(super) fn piece_of(whole: &Object, slicing: Slicing, index: u64, growing: &Arc<Growing>) -> Object {
         let meta = Meta { status: SLICE_STATUS, ..whole.meta.clone() };
         let key = slice_key(whole.key, slicing, index);
-        Object::new(key, whole.label(), meta, &[], Body::Growing(Arc::clone(growing)))
+        Object::new(key, whole.label(), meta, &[], Body::Growing(Arc::clone(growing))).born_at(whole.born)
     }
 
     /// A piece that is there. It is not looked for by its name, and so not by what the name says of freshness: the whole

@@ -57,12 +57,14 @@ pub struct Begun {
     pub fields: Vec<u8>,
     /// The body is text that is to be kept compressed.
     pub packs: bool,
+    pub born: u64,
     sets: Option<Sets>,
 }
 
 impl Begun {
     pub fn into_object(self, body: Body) -> Object {
-        Object::new(self.key, self.label.bytes(), self.meta, &self.fields, body)
+        let born = self.born;
+        Object::new(self.key, self.label.bytes(), self.meta, &self.fields, body).born_at(born)
     }
 }
 
@@ -76,6 +78,7 @@ impl Cache {
         space: usize,
         times: Exchanged,
         part: bool,
+        born: u64,
     ) -> Result<Begun, Refusal> {
         let place = Place::of(place_text, space);
         let (control, meta) = flow.storing(&work.request, &work.response, times);
@@ -132,7 +135,7 @@ impl Cache {
         let packs = rules.policy.compress_stored
             && is_text(parts.content_type)
             && value_of(&fields, b"content-encoding").is_none();
-        Ok(Begun { key, label: Label::new(parts), meta, fields, packs, sets })
+        Ok(Begun { key, label: Label::new(parts), meta, fields, packs, born, sets })
     }
 
     /// The list of variants is there before the variant.
@@ -196,12 +199,13 @@ pub fn store_whole(cache: &Cache, work: &Work, mut begun: Begun, permit: Permit)
     let Some(bytes) = work.upstream_in.bytes().get(..length) else { return false };
     let body = if begun.packs { Body::One(Arc::from(bytes)).packed() } else { Body::None };
     cache.announce(&mut begun);
-    let Begun { key, label, meta, fields, .. } = begun;
-    let object = Arc::new(match body {
+    let Begun { key, label, meta, fields, born, .. } = begun;
+    let object = match body {
         Body::Packed(..) => Object::new(key, label.bytes(), meta, &fields, body),
         _ if bytes.len() > INLINE => Object::new(key, label.bytes(), meta, &fields, Body::One(Arc::from(bytes))),
         _ => Object::inline(key, label.bytes(), meta, &fields, bytes),
-    });
+    };
+    let object = Arc::new(object.born_at(born));
     let overtaken = cache.overtaken(&object);
     if !overtaken {
         cache.keep(Arc::clone(&object), false);
@@ -234,7 +238,10 @@ pub fn invalidate(cache: &Arc<Cache>, snapshot: &Snapshot, flow: &Flow<'_>, work
             text.extend_from_slice(rules.space.as_bytes());
             text.push(b'\n');
             text.extend_from_slice(target);
-            cache.forget(xxh3_128(text));
+            let key = xxh3_128(text);
+            // Who comes from now on must not join a fetch that began before.
+            cache.flights.detach(key);
+            cache.forget(key);
         }
         let url = String::from_utf8_lossy(url_of(target)).into_owned();
         if snapshot.caching.all().any(|rules| !rules.keys_are_urls()) {
