@@ -185,7 +185,7 @@ pub async fn relay(
         }
         return None;
     };
-    carried.cache.stored = None;
+    let validated = carried.cache.stored.take();
     let text = std::mem::take(&mut work.key);
     let space = flow.cache_rules().map_or(0, |rules| rules.space.len());
     let begun = cache.begin(flow, work, &text, space, times, permit.part, carried.cache.born);
@@ -212,6 +212,10 @@ pub async fn relay(
             }
         }
         Err(refusal) => {
+            if let Some(old) = validated.filter(|_| work.response.status < 500) {
+                // It was to be validated, and does not hold any more.
+                cache.forget(old.key);
+            }
             flow.set_refusal(refusal);
             permit.refuse(cache, &text, space, refusal, work.response.status, now_ms);
             if flow.upstream_method(&work.request).0 != work.request.method {

@@ -8,6 +8,7 @@ use reviver_http::{FieldKind, FieldSink, Framing, Method, RequestHead, ResponseH
 use reviver_plan::{CacheRules, Role};
 use smallvec::SmallVec;
 
+use crate::flow::State;
 use crate::{CacheVerdict, Cached, Command, Flow, Looked, Phase, Reason, Rule, Slug, VerdictKind};
 
 /// A flow's dealings with the cache.
@@ -122,6 +123,21 @@ impl<'s> Flow<'s> {
                 self.proceed()
             }
         }
+    }
+
+    pub(crate) fn serve(&mut self, why: Why) -> Command {
+        self.record.reason = Reason::new(Slug::Cached, self.cache_rule());
+        self.state = State::Relay;
+        Command::Serve(why)
+    }
+
+    /// What is stored could not be read after all.
+    pub(crate) fn on_unreadable(&mut self) -> Command {
+        let missed = self.record.cache.filter(|cached| cached.verdict == CacheVerdict::Miss);
+        let why = missed.map_or(Why::Unreadable, |cached| cached.why);
+        let looked = Looked::Fetch { why, validators: Vec::new(), on_error: false, whole: false };
+        self.record.reason = Reason::new(Slug::Forwarded, self.cache_rule());
+        self.on_looked(looked)
     }
 
     /// Whether what is stored is served because the upstream failed.
@@ -353,6 +369,7 @@ fn is_steering(name: &[u8]) -> bool {
     matches!(first, b'x' | b'f') && STEERING.iter().any(|steering| name.eq_ignore_ascii_case(steering))
 }
 
+/// Rounded up, as ages are rounded down: together they are the lifetime.
 fn seconds(ms: i64) -> i64 {
-    ms.div_euclid(1000)
+    ms.saturating_add(999).div_euclid(1000)
 }

@@ -38,7 +38,7 @@ pub struct Step {
 
 /// What the flow waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     Request,
     Authentication,
     Connection,
@@ -55,7 +55,7 @@ pub struct Flow<'s> {
     pub(crate) snapshot: &'s Snapshot,
     pub(crate) client: Client,
     pub(crate) role: Role,
-    state: State,
+    pub(crate) state: State,
     /// Facts of the request that later decisions need.
     idempotent: bool,
     tunnel: bool,
@@ -352,19 +352,6 @@ impl<'s> Flow<'s> {
             return self.serve(Why::OnError);
         }
         self.reject(Phase::UpstreamSelect, self.no_server(pool))
-    }
-
-    pub(crate) fn serve(&mut self, why: Why) -> Command {
-        self.record.reason = Reason::new(Slug::Cached, self.cache_rule());
-        self.state = State::Relay;
-        Command::Serve(why)
-    }
-
-    /// What is stored could not be read after all.
-    fn on_unreadable(&mut self) -> Command {
-        let looked = Looked::Fetch { why: Why::Unreadable, validators: Vec::new(), on_error: false, whole: false };
-        self.record.reason = Reason::new(Slug::Forwarded, self.cache_rule());
-        self.on_looked(looked)
     }
 
     fn no_server(&self, pool: u32) -> Reason {

@@ -64,12 +64,26 @@ pub fn remove(path: &Path) -> bool {
 }
 
 pub fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
 }
 
 /// None: another process holds the lock.
 pub fn lock(path: &Path) -> io::Result<Option<File>> {
-    let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let made = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path);
     let file = match made {
         Err(error) if is_read_only(&error) => File::open(path).map_err(|_| error)?,
         made => made?,

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -110,7 +111,7 @@ pub fn load(folder: &Path, segment: u64) -> io::Result<Loaded> {
 impl Loader<'_> {
     /// And how long it is.
     fn open(&mut self, path: &Path) -> io::Result<(File, u64)> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
+        let file = match OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path) {
             Err(error) if disk::is_read_only(&error) => {
                 self.loaded.read_only = true;
                 File::open(path)?

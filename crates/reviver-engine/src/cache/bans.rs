@@ -324,6 +324,13 @@ impl Bans {
         self.latest.load(Ordering::Acquire)
     }
 
+    /// Before which number all rules have been carried out.
+    pub fn horizon(&self) -> u64 {
+        let rules = self.rules();
+        let waiting = rules.iter().filter(|(_, pending)| *pending).map(|(ban, _)| ban.number).min();
+        waiting.map_or_else(|| self.now(), |number| number - 1)
+    }
+
     pub fn are_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire) > 0
     }

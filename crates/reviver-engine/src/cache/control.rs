@@ -284,13 +284,14 @@ impl Cache {
         for _ in 0..8 {
             let super::Finding::OnDisk(key, found) = self.find(place, head, &mut scratch) else { break };
             let Some(disk) = &self.disk else { break };
+            let since = self.bans.horizon();
             let body = super::comes_at_once(&found).then(|| {
                 let mut block = Vec::new();
                 disk.read_block(&found, 0, &mut block, true).map(|()| block)
             });
             let Ok(head) = disk.read_head(&found, true) else { break };
             let Ok(body) = body.transpose() else { break };
-            if !self.admit(key, &found, &head, body) {
+            if !self.admit(key, &found, &head, body, since) {
                 break;
             }
         }

@@ -132,19 +132,13 @@ impl Fill {
         let body = self.growing.finish(end);
         match (body, self.growing.disk()) {
             (Some(body), None) if self.object.meta.status == 206 => {
-                if !self.cache.overtaken(&self.object) {
-                    self.cache.keep_part(&self.object, &body);
-                }
+                self.cache.keep_part(&self.object, &body);
             }
             (Some(body), disk) => {
                 let body = if self.packs { body.packed() } else { body };
                 let object = Arc::new(self.object.with_body(body));
-                if self.cache.overtaken(&object) {
-                    disk.into_iter().for_each(reviver_store::Incoming::abort);
-                } else {
-                    disk.into_iter().for_each(|disk| disk.finish(None, None));
-                    self.cache.keep(object, disk.is_some());
-                }
+                disk.into_iter().for_each(|disk| disk.finish(None, None));
+                self.cache.keep(&object, disk.is_some());
             }
             (None, disk) => disk.into_iter().for_each(reviver_store::Incoming::abort),
         }
@@ -289,9 +283,7 @@ pub async fn relay_slice(
 ) -> Served {
     cache.announce(&mut begun);
     let whole = Arc::new(Cache::whole_of(begun, slicing));
-    if !cache.overtaken(&whole) {
-        cache.keep(Arc::clone(&whole), false);
-    }
+    cache.keep(&whole, false);
     if let Some(lead) = permit.lead {
         lead.leave();
         lead.share(Arc::clone(&whole));

@@ -263,6 +263,7 @@ async fn promoted(cache: &Arc<Cache>, object: Arc<Object>) -> Arc<Object> {
 /// Brings what stands on disk under a key to memory; what cannot be read is gone.
 pub(super) async fn load(cache: &Arc<Cache>, key: u128, found: Found) {
     let Some(disk) = &cache.disk else { return };
+    let since = cache.bans.horizon();
     let read = async {
         let head = read(disk, &found, Part::Head).await?;
         if !comes_at_once(&found) {
@@ -279,7 +280,7 @@ pub(super) async fn load(cache: &Arc<Cache>, key: u128, found: Found) {
         Some((head, body))
     };
     let admitted = match read.await {
-        Some((head, body)) => cache.admit(key, &found, &head, body),
+        Some((head, body)) => cache.admit(key, &found, &head, body, since),
         None => false,
     };
     if !admitted {

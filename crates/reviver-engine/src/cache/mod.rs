@@ -233,7 +233,8 @@ impl Cache {
     }
 
     /// What came from the disk goes to memory. False where it cannot be read as what it should be.
-    fn admit(&self, key: u128, found: &Found, head: &[u8], body: Option<Vec<u8>>) -> bool {
+    /// `since`: [`Bans::horizon`] before it was read.
+    fn admit(&self, key: u128, found: &Found, head: &[u8], body: Option<Vec<u8>>, since: u64) -> bool {
         let Some((meta, label, fields)) = split_head(head) else { return false };
         let slot = if meta.status == SETS_STATUS {
             let Some(sets) = Sets::read(key, label, fields) else { return false };
@@ -251,17 +252,30 @@ impl Cache {
                 None if found.body_len == 0 => Body::None,
                 None => Body::Disk(found.body_len),
             };
-            Slot::Object(Arc::new(Object::new(key, label.bytes(), meta, fields, body)))
+            let object = Object::new(key, label.bytes(), meta, fields, body).born_at(since);
+            Slot::Object(Arc::new(object))
         };
-        self.memory.insert(key, slot);
-        true
+        self.memory.insert(key, slot.clone());
+        match slot {
+            Slot::Object(object) => !self.goes(&object),
+            _ => true,
+        }
     }
 
-    /// Keeps an object, and writes it to disk. `large`: it has gone there already.
-    fn keep(&self, object: Arc<Object>, written: bool) {
-        self.counts.stored.fetch_add(1, Ordering::Relaxed);
+    /// Whether an object that has just been put here was purged meanwhile; it goes then. Looking before it is there would
+    /// leave a gap.
+    fn goes(&self, object: &Object) -> bool {
+        let purged = self.bans.overtook(object);
+        if purged {
+            self.forget(object.key);
+        }
+        purged
+    }
+
+    /// Keeps an object, and writes it to disk unless it has gone there already. False where it was purged meanwhile.
+    fn keep(&self, object: &Arc<Object>, written: bool) -> bool {
         if let Some(disk) = self.disk.as_ref().filter(|_| !written) {
-            let (label, head) = disk_form(&object.meta, object.label(), &fields_on_disk(&object));
+            let (label, head) = disk_form(&object.meta, object.label(), &fields_on_disk(object));
             let body = match &object.body {
                 Body::Inline => vec![Arc::from(object.inline_body())],
                 Body::One(block) | Body::Packed(block, _) => vec![Arc::clone(block)],
@@ -270,16 +284,20 @@ impl Cache {
             };
             disk.put(object.key, label, head, body);
         }
-        self.memory.insert(object.key, Slot::Object(object));
+        self.memory.insert(object.key, Slot::Object(Arc::clone(object)));
+        let kept = !self.goes(object);
+        self.counts.stored.fetch_add(u64::from(kept), Ordering::Relaxed);
+        kept
     }
 
     /// Takes the place of an object whose body stays where it is.
-    fn renew(&self, object: Arc<Object>) {
+    fn renew(&self, object: &Arc<Object>) {
         if let Some(disk) = &self.disk {
-            let (label, head) = disk_form(&object.meta, object.label(), &fields_on_disk(&object));
+            let (label, head) = disk_form(&object.meta, object.label(), &fields_on_disk(object));
             disk.replace_head(object.key, label, head);
         }
-        self.memory.insert(object.key, Slot::Object(object));
+        self.memory.insert(object.key, Slot::Object(Arc::clone(object)));
+        self.goes(object);
     }
 
     /// In memory only.

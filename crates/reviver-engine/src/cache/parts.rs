@@ -114,8 +114,11 @@ impl Cache {
         let object = Object::new(part.key, part.label(), meta, &fields, body);
         let object = Arc::new(object.born_at(part.born));
         // Parts are kept in memory only.
-        self.keep(object, !whole);
-        true
+        if !whole && let Some(disk) = &self.disk {
+            // What stood there is another version, or less of this one.
+            disk.remove(part.key);
+        }
+        self.keep(&object, !whole)
     }
 }
 

@@ -17,9 +17,7 @@ pub fn compare(cache: &Arc<Cache>, flow: &Flow<'_>, work: &Work, object: &Arc<Ob
     match flow.updated(object.fields(), &object.meta, &work.request, &work.response, times) {
         Updated::Stored { fields, meta } => {
             let renewed = Arc::new(object.with(meta, Some(fields)).born_at(born));
-            if !cache.overtaken(&renewed) {
-                cache.renew(renewed);
-            }
+            cache.renew(&renewed);
         }
         Updated::NotStored { .. } | Updated::Other => {
             cache.forget(object.key);
@@ -39,9 +37,7 @@ pub fn freshen(
     match flow.updated(object.fields(), &object.meta, &work.request, &work.response, times) {
         Updated::Stored { fields, meta } => {
             let renewed = Arc::new(object.with(meta, Some(fields)).born_at(born));
-            if !cache.overtaken(&renewed) {
-                cache.renew(Arc::clone(&renewed));
-            }
+            cache.renew(&renewed);
             Some(renewed)
         }
         Updated::NotStored { fields, meta, refusal } => {

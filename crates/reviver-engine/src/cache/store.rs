@@ -149,11 +149,6 @@ impl Cache {
         }
         self.memory.insert(sets.key, Slot::Sets(Arc::new(sets)));
     }
-
-    /// Whether the object may still be kept: nothing was purged since its request was sent.
-    pub(super) fn overtaken(&self, object: &Object) -> bool {
-        self.bans.overtook(object)
-    }
 }
 
 /// The list with these names in front.
@@ -206,15 +201,12 @@ pub fn store_whole(cache: &Cache, work: &Work, mut begun: Begun, permit: Permit)
         _ => Object::inline(key, label.bytes(), meta, &fields, bytes),
     };
     let object = Arc::new(object.born_at(born));
-    let overtaken = cache.overtaken(&object);
-    if !overtaken {
-        cache.keep(Arc::clone(&object), false);
-    }
+    let kept = cache.keep(&object, false);
     if let Some(lead) = permit.lead {
-        if overtaken {
-            lead.set_free();
-        } else {
+        if kept {
             lead.stored(object);
+        } else {
+            lead.set_free();
         }
     }
     true
