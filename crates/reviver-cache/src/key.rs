@@ -55,7 +55,7 @@ pub fn write_key(rule: &KeyRule, scheme: &[u8], head: &RequestHead, out: &mut Ve
         write_query(rule, query, out);
     }
     for name in &rule.headers {
-        write_line(name, head.values_of(name.as_bytes()), b", ", out);
+        write_line(name, head.lasting_values_of(name.as_bytes()), b", ", out);
     }
     for name in &rule.cookies {
         write_line(name, cookies(head, name.as_bytes()), b";", out);

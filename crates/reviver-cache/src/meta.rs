@@ -45,6 +45,9 @@ impl Basis {
     }
 }
 
+/// So much two looks at the clock may differ.
+const CLOCK_SLACK_MS: u64 = 5000;
+
 /// Times are milliseconds; those of a clock count from the Unix epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
@@ -86,6 +89,10 @@ impl Meta {
 
     /// `current_age` (RFC 9111, section 4.2.3).
     pub fn age_ms(&self, now_ms: u64) -> u64 {
+        // The clock has been set back since: nothing is known of its age.
+        if self.received_ms > now_ms.saturating_add(CLOCK_SLACK_MS) {
+            return u64::MAX / 2;
+        }
         self.initial_age_ms.saturating_add(now_ms.saturating_sub(self.received_ms))
     }
 

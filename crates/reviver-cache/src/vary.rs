@@ -50,7 +50,7 @@ pub fn vary_of(response: &ResponseHead) -> Vary {
 pub fn write_selecting(names: &[String], request: &RequestHead, out: &mut Vec<u8>) {
     for name in names {
         out.extend_from_slice(name.as_bytes());
-        let mut values = request.values_of(name.as_bytes()).peekable();
+        let mut values = request.lasting_values_of(name.as_bytes()).peekable();
         if values.peek().is_some() {
             out.push(b':');
             write_values(name.as_bytes(), values, out);
@@ -125,6 +125,14 @@ fn write_list(value: &[u8], letters: Letters, all_space: bool, out: &mut Vec<u8>
 
 /// The codings that are acceptable, sorted, each once (RFC 9110, section 12.5.3). `identity` always is.
 fn write_codings<'a>(values: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    let values: SmallVec<[&[u8]; 4]> = values.collect();
+    // Where `*` stands, or `identity` is refused, weights say what is acceptable and what is not.
+    let weighs =
+        |value: &&[u8]| value.contains(&b'*') || value.windows(9).any(|text| text.eq_ignore_ascii_case(b"identity;"));
+    if values.iter().any(weighs) {
+        return write_joined(values.into_iter(), b",", out, |value, out| write_list(value, Letters::Any, true, out));
+    }
+    let values = values.into_iter();
     let mut codings: SmallVec<[&[u8]; 8]> = values
         .flat_map(|value| value.split(|byte| *byte == b','))
         .filter_map(acceptable)

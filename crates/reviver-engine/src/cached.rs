@@ -140,10 +140,11 @@ pub fn freshen(
         home.give(upstream, now);
     }
     let looked = match renewed {
-        Some(object) => {
-            if let Some(lead) = carried.cache.permit.take().and_then(|permit| permit.lead) {
-                lead.leave();
-                lead.share(Arc::clone(&object));
+        Some((object, stored)) => {
+            match carried.cache.permit.take().and_then(|permit| permit.lead) {
+                Some(lead) if stored => lead.stored(Arc::clone(&object)),
+                Some(lead) => lead.set_free(),
+                None => {}
             }
             carried.cache.stored = Some(object);
             Looked::Serve(Why::Validated)
@@ -185,7 +186,6 @@ pub async fn relay(
         }
         return None;
     };
-    let validated = carried.cache.stored.take();
     let text = std::mem::take(&mut work.key);
     let space = flow.cache_rules().map_or(0, |rules| rules.space.len());
     let begun = cache.begin(flow, work, &text, space, times, permit.part, carried.cache.born);
@@ -212,10 +212,6 @@ pub async fn relay(
             }
         }
         Err(refusal) => {
-            if let Some(old) = validated.filter(|_| work.response.status < 500) {
-                // It was to be validated, and does not hold any more.
-                cache.forget(old.key);
-            }
             flow.set_refusal(refusal);
             permit.refuse(cache, &text, space, refusal, work.response.status, now_ms);
             if flow.upstream_method(&work.request).0 != work.request.method {

@@ -4,7 +4,7 @@ use reviver_cache::{
     Ask, CacheStatus, Control, Exchanged, Invalidation, Judgement, Meta, Override, Refusal, Updated, Why, invalidation,
     judge, may_serve_on_error, may_store, update, write_cache_status, write_key,
 };
-use reviver_http::{FieldKind, FieldSink, Framing, Method, RequestHead, ResponseHead, Scheme};
+use reviver_http::{FieldKind, FieldSink, Method, RequestHead, ResponseHead, Scheme};
 use reviver_plan::{CacheRules, Role};
 use smallvec::SmallVec;
 
@@ -83,6 +83,10 @@ impl<'s> Flow<'s> {
         match why {
             Some(why) => {
                 self.record.cache = Some(Cached::new(CacheVerdict::Bypass, why));
+                if self.ask().only_if_cached {
+                    // RFC 9111, section 5.2.1.7.
+                    return Some(self.reject(Phase::CacheLookup, Reason::new(Slug::OnlyIfCached, rule)));
+                }
                 self.note(Phase::CacheLookup, VerdictKind::Continue, Reason::new(Slug::Forwarded, rule), || {
                     format!("bypass: {}", why.name())
                 });
@@ -234,12 +238,16 @@ impl<'s> Flow<'s> {
                 FieldKind::XForwardedHost => forwarding && head.value(field) != head.authority(),
                 FieldKind::XForwardedPort => forwarding,
                 FieldKind::XForwardedProto => forwarding && forward,
+                FieldKind::Forwarded if forwarding => {
+                    write_forwarded_host(head.value(field), out);
+                    false
+                }
                 FieldKind::Other => is_steering(head.name(field)),
                 _ => false,
             };
             if told {
                 out.push(b'\n');
-                out.extend(head.name(field).iter().map(u8::to_ascii_lowercase));
+                out.extend(head.name(field).iter().map(|b| spelt(*b)));
                 out.push(b':');
                 out.extend_from_slice(head.value(field));
             }
@@ -269,9 +277,11 @@ impl<'s> Flow<'s> {
         }
         let secure = |value: &[u8]| value.eq_ignore_ascii_case(b"https");
         let trusted = self.snapshot.trusted.contains(self.client.peer.ip());
-        match trusted && head.values(FieldKind::XForwardedProto).any(secure) {
-            true => b"https",
-            false => self.scheme(),
+        let told = || head.values(FieldKind::XForwardedProto).filter(|_| trusted);
+        match told().next() {
+            None => self.scheme(),
+            Some(_) if told().any(secure) => b"https",
+            Some(_) => b"http",
         }
     }
 
@@ -338,7 +348,7 @@ impl<'s> Flow<'s> {
     /// Whether the request is the method PURGE of a proxy that takes it: none where it is like any other.
     pub(crate) fn purges(&self, head: &RequestHead) -> Option<bool> {
         self.snapshot.plan.cache.as_ref()?;
-        if head.method_text() != b"PURGE" || !matches!(head.framing, Framing::None | Framing::Length(0)) {
+        if head.method_text() != b"PURGE" {
             return None;
         }
         Some(self.snapshot.purgers.contains(self.client.address))
@@ -366,7 +376,24 @@ const STEERING: &[&[u8]] = &[
 
 fn is_steering(name: &[u8]) -> bool {
     let first = name.first().map_or(0, |b| b | 0x20);
-    matches!(first, b'x' | b'f') && STEERING.iter().any(|steering| name.eq_ignore_ascii_case(steering))
+    matches!(first, b'x' | b'f')
+        && STEERING.iter().any(|steering| name.iter().map(|b| spelt(*b)).eq(steering.iter().copied()))
+}
+
+/// Servers that hand fields on as variables (CGI, WSGI) read `_` and `-` as one.
+fn spelt(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+}
+
+/// What a `Forwarded` field that is passed on says of the host and scheme (RFC 7239, section 4).
+fn write_forwarded_host(value: &[u8], out: &mut Vec<u8>) {
+    for pair in value.split(|b| matches!(b, b',' | b';')).map(<[u8]>::trim_ascii) {
+        let name = pair.split(|b| *b == b'=').next().unwrap_or_default();
+        if name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"proto") {
+            out.extend_from_slice(b"\nforwarded:");
+            out.extend_from_slice(pair);
+        }
+    }
 }
 
 /// Rounded up, as ages are rounded down: together they are the lifetime.

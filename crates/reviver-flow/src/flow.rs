@@ -13,7 +13,7 @@ use crate::caching::CacheUse;
 use crate::decide::{self, Verdict};
 use crate::upstream_fields::may_switch;
 use crate::{
-    Answer, ClientTls, Command, Ending, Event, Looked, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times,
+    Answer, ClientTls, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times,
     VerdictKind, Via,
 };
 
@@ -331,10 +331,11 @@ impl<'s> Flow<'s> {
             return self.purge(allowed);
         }
         match self.look_up() {
-            Some(command) => {
+            Some(Command::Lookup) => {
                 self.state = State::Lookup;
-                command
+                Command::Lookup
             }
+            Some(refused) => refused,
             None => self.proceed(),
         }
     }

@@ -427,6 +427,14 @@ macro_rules! fields_of {
                 self.fields.iter().filter(move |f| f.kind == kind).map(|f| f.value.of(&self.bytes))
             }
 
+            /// Values of all fields of one name (compared without case) that are not for this hop only, in order.
+            pub fn lasting_values_of<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+                self.fields
+                    .iter()
+                    .filter(move |f| !f.kind.is_hop_by_hop() && f.name.of(&self.bytes).eq_ignore_ascii_case(name))
+                    .map(|f| f.value.of(&self.bytes))
+            }
+
             /// Values of all fields of one name (compared without case), in order.
             pub fn values_of<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
                 self.fields

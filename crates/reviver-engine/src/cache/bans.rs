@@ -308,6 +308,8 @@ pub struct Ban {
 pub struct Bans {
     /// The number of the latest rule.
     latest: AtomicU64,
+    /// That of the latest which is not remembered any more: what began before may have been purged.
+    forgotten: AtomicU64,
     /// Rules by which what is stored has not been looked at yet.
     pending: AtomicUsize,
     rules: Mutex<Vec<(Arc<Ban>, bool)>>,
@@ -322,6 +324,11 @@ impl Bans {
     /// purge takes.)
     pub fn now(&self) -> u64 {
         self.latest.load(Ordering::Acquire)
+    }
+
+    /// Rules that have not been carried out.
+    pub fn waiting(&self) -> Vec<Arc<Ban>> {
+        self.rules().iter().filter(|(_, pending)| *pending).map(|(ban, _)| Arc::clone(ban)).collect()
     }
 
     /// Before which number all rules have been carried out.
@@ -339,11 +346,18 @@ impl Bans {
         let mut rules = self.rules();
         let number = self.latest.fetch_add(1, Ordering::AcqRel) + 1;
         let ban = Arc::new(Ban { selector, soft, at_ms: now_ms, number });
-        rules.retain(|(ban, pending)| *pending || ban.at_ms + REMEMBERED_MS > now_ms);
+        rules.retain(|(ban, pending)| {
+            let kept = *pending || ban.at_ms + REMEMBERED_MS > now_ms;
+            if !kept {
+                self.forgotten.fetch_max(ban.number, Ordering::AcqRel);
+            }
+            kept
+        });
         if rules.len() >= MOST
             && let Some(oldest) = rules.iter().position(|(_, pending)| !pending)
         {
-            rules.remove(oldest);
+            let (ban, _) = rules.remove(oldest);
+            self.forgotten.fetch_max(ban.number, Ordering::AcqRel);
         }
         rules.push((Arc::clone(&ban), true));
         self.pending.fetch_add(1, Ordering::AcqRel);
@@ -369,6 +383,9 @@ impl Bans {
 
     /// Whether something was purged after the request for this object was sent.
     pub fn overtook(&self, object: &Object) -> bool {
+        if object.born < self.forgotten.load(Ordering::Acquire) {
+            return true;
+        }
         let rules = self.rules();
         // The latest stand last.
         let since = rules.iter().rev().take_while(|(ban, _)| object.born < ban.number);

@@ -27,24 +27,40 @@ impl Cache {
         let ban = self.bans.add(selector, soft, now_ms);
         // Who comes from now on must not join a fetch that began before.
         self.flights.detach_all();
-        let purged = self.carry_out(&ban, now_ms);
+        let purged = self.carry_out(std::slice::from_ref(&ban), now_ms);
         self.bans.settle(&ban);
         self.counts.purged.fetch_add(purged, Ordering::Relaxed);
         purged
     }
 
-    /// As [`Self::purge`], on a thread of its own.
-    pub fn purge_later(self: &Arc<Self>, selector: Selector, now_ms: u64) {
-        let ban = self.bans.add(selector, false, now_ms);
+    /// As [`Self::purge`], on a thread that carries out all that waits at once.
+    pub fn purge_later(self: &Arc<Self>, selector: Selector, at_ms: u64) {
+        self.bans.add(selector, false, at_ms);
         self.flights.detach_all();
+        if self.sweeping.swap(true, Ordering::AcqRel) {
+            // Whoever sweeps looks for more before it ends.
+            return;
+        }
         let cache = Arc::clone(self);
         let work = move || {
-            let purged = cache.carry_out(&ban, now_ms);
-            cache.bans.settle(&ban);
-            cache.counts.purged.fetch_add(purged, Ordering::Relaxed);
+            loop {
+                let waiting = cache.bans.waiting();
+                if !waiting.is_empty() {
+                    let purged = cache.carry_out(&waiting, now_ms());
+                    waiting.iter().for_each(|ban| cache.bans.settle(ban));
+                    cache.counts.purged.fetch_add(purged, Ordering::Relaxed);
+                    continue;
+                }
+                cache.sweeping.store(false, Ordering::Release);
+                if cache.bans.waiting().is_empty() || cache.sweeping.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
         };
         // Where no thread can be had the rule holds on: what fits it is not served.
-        let _ = std::thread::Builder::new().name("reviver-purge".to_owned()).spawn(work);
+        if std::thread::Builder::new().name("reviver-purge".to_owned()).spawn(work).is_err() {
+            self.sweeping.store(false, Ordering::Release);
+        }
     }
 
     /// All that stands under a URL, for the method PURGE.
@@ -55,8 +71,8 @@ impl Cache {
         purge.await.unwrap_or(0)
     }
 
-    fn carry_out(&self, ban: &Ban, now_ms: u64) -> u64 {
-        if matches!(ban.selector, Selector::All(true)) && !ban.soft {
+    fn carry_out(&self, bans: &[Arc<Ban>], now_ms: u64) -> u64 {
+        if bans.iter().any(|ban| matches!(ban.selector, Selector::All(true)) && !ban.soft) {
             let on_disk: u64 = self.disk.as_ref().map_or(0, |disk| {
                 disk.scan(&mut |_, label, _| match read_label(label) {
                     Some((meta, _)) if meta.status == SETS_STATUS => reviver_store::Verdict::Keep,
@@ -71,16 +87,23 @@ impl Cache {
             return on_disk.max(in_memory_only);
         }
         let mut purged = 0;
-        let fitting: Vec<Arc<Object>> = self
+        let fitting: Vec<(Arc<Object>, bool)> = self
             .memory
             .objects()
-            .filter(|object| object.born < ban.number && ban.selector.fits(&view_of(object, now_ms)))
+            .filter_map(|object| {
+                let view = view_of(&object, now_ms);
+                let mut fitting =
+                    bans.iter().filter(|ban| object.born < ban.number && ban.selector.fits(&view)).peekable();
+                fitting.peek()?;
+                let soft = fitting.all(|ban| ban.soft);
+                Some((Arc::clone(&object), soft))
+            })
             .collect();
         let mut seen: std::collections::HashSet<u128> = std::collections::HashSet::with_capacity(fitting.len());
-        for object in fitting {
+        for (object, soft) in fitting {
             seen.insert(object.key);
             purged += u64::from(object.meta.status >= 100);
-            if ban.soft {
+            if soft {
                 let meta = reviver_cache::Meta { purged: true, ..object.meta.clone() };
                 self.memory.replace(object.key, Slot::Object(Arc::new(object.with(meta, None))));
             } else {
@@ -94,13 +117,17 @@ impl Cache {
                 return reviver_store::Verdict::Keep;
             }
             let view = View { label: parts, meta: &meta, size: found.body_len, hits: 0, on_disk: true, now_ms };
-            if meta.requested_ms > now_ms + SLACK_MS || !(seen.contains(&key) || ban.selector.fits(&view)) {
+            let mut fitting = bans.iter().filter(|ban| ban.selector.fits(&view)).peekable();
+            let fits = seen.contains(&key) || fitting.peek().is_some();
+            if meta.requested_ms > now_ms + SLACK_MS || !fits {
                 return reviver_store::Verdict::Keep;
             }
+            let soft = bans.iter().filter(|ban| ban.selector.fits(&view)).all(|ban| ban.soft)
+                && bans.iter().all(|ban| ban.soft);
             if !seen.contains(&key) {
                 purged += u64::from(meta.status >= 100);
             }
-            if ban.soft { reviver_store::Verdict::Soften } else { reviver_store::Verdict::Remove }
+            if soft { reviver_store::Verdict::Soften } else { reviver_store::Verdict::Remove }
         });
         purged
     }

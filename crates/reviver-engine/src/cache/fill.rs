@@ -48,6 +48,8 @@ pub struct Fill {
     packs: bool,
     /// Bytes that are set aside for it while it arrives.
     reserved: u64,
+    /// Nobody reads it.
+    orphan: bool,
     outcome: Option<Result<(), Slug>>,
 }
 
@@ -74,6 +76,9 @@ impl Fill {
             }
             if self.pump.source_finished() {
                 return Poll::Ready(Ok(()));
+            }
+            if self.orphan && self.growing.is_passing() {
+                return Poll::Ready(Err(Slug::ClientAborted));
             }
             ready!(self.growing.poll_room(cx));
             let Some(upstream) = &mut self.upstream else { return Poll::Ready(Err(Slug::InternalError)) };
@@ -105,6 +110,7 @@ impl Fill {
 
     fn pass(&mut self) {
         self.growing.pass();
+        self.cache.release(std::mem::take(&mut self.reserved));
         // Those who come now must not wait for what is not kept.
         self.lead = None;
     }
@@ -160,6 +166,9 @@ impl Fill {
         if self.growing.is_passing() {
             return self.growing.has_readers();
         }
+        if self.object.length().is_none() {
+            return self.growing.has_readers() || self.growing.arrived() <= WORTH;
+        }
         let left = self.object.length().map(|all| all.saturating_sub(self.growing.arrived()));
         self.growing.has_readers() || left.is_some_and(|left| left <= WORTH)
     }
@@ -167,6 +176,10 @@ impl Fill {
     /// The one who began it is done with it.
     pub fn hand_over(mut self) {
         if self.outcome.is_none() && self.is_worth_finishing() {
+            if self.object.length().is_none() && !self.growing.has_readers() {
+                self.most = self.most.min(self.growing.arrived() + WORTH);
+                self.orphan = true;
+            }
             tokio::task::spawn_local(async move {
                 let _ = poll_fn(|cx| self.poll(cx)).await;
             });
@@ -244,7 +257,7 @@ pub async fn relay(
         fill.pass();
     }
     let large = growing.is_on_disk();
-    fill.reserve(if large { super::growing::AHEAD } else { expected.unwrap_or(STEP) });
+    fill.reserve(if large { super::growing::AHEAD } else { expected.unwrap_or(STEP).min(STEP) });
     if let Some(lead) = &fill.lead {
         // What may not be used again without asking is nobody else's.
         if object.meta.no_cache || object.meta.ttl_ms(object.meta.received_ms) <= 0 {
@@ -376,6 +389,7 @@ impl Fill {
             most,
             packs: false,
             reserved: 0,
+            orphan: false,
             outcome: None,
         }
     }

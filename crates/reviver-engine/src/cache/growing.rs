@@ -223,6 +223,8 @@ impl Growing {
         if end == End::Complete && !state.tail.is_empty() {
             self.seal(&mut state);
         }
+        // A length that was told and does not come true.
+        let end = if self.expected.is_some_and(|e| e != state.length) { End::Failed } else { end };
         state.end = Some(end);
         let wakers = std::mem::take(&mut state.wakers);
         let body = match (end, self.disk.get()) {

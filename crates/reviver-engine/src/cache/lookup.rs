@@ -111,7 +111,8 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
             break Lookup::Fetch { why, stored, permit: Some(Permit { lead: None, part: true }) };
         }
         // Whoever asks for validation, or for something younger, must not get what was asked for before.
-        if collapse.is_zero() || why == Why::Request || turn > TURNS || connection.job().is_some() {
+        let anew = why == Why::Request || ask.no_cache || ask.max_age == Some(0);
+        if collapse.is_zero() || anew || turn > TURNS || connection.job().is_some() {
             break alone;
         }
         let flight = match cache.flights.board(key) {

@@ -21,7 +21,7 @@ mod slices;
 mod store;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reviver_cache::write_selecting;
@@ -67,6 +67,10 @@ pub struct Cache {
     bans: Bans,
     /// Bytes set aside for bodies that are arriving.
     under_way: AtomicU64,
+    /// A thread carries out purges.
+    sweeping: AtomicBool,
+    /// Something was stored under a key that is more than a URL.
+    keys_have_lines: AtomicBool,
     /// Large bodies on disk that were read through since the start.
     verified: Mutex<HashSet<u128>>,
     /// Bodies up to this size are kept in memory.
@@ -141,6 +145,8 @@ impl Cache {
             bans: Bans::default(),
             under_way: AtomicU64::new(0),
             verified: Mutex::default(),
+            sweeping: AtomicBool::new(false),
+            keys_have_lines: AtomicBool::new(false),
             most_in_memory,
             plan: wanted.clone(),
             counts: Counts::default(),
@@ -321,7 +327,8 @@ impl Cache {
 
     /// Requests for it wait for each other no more, for a while.
     pub fn not_storable(&self, key: u128, now_ms: u64) {
-        if !matches!(self.memory.peek(key), Some(Slot::Sets(_))) {
+        // One client's request must not drive out what is there for others.
+        if !matches!(self.memory.peek(key), Some(Slot::Sets(_) | Slot::Object(_))) {
             self.memory.insert(key, Slot::NotStorable { until_ms: now_ms + NOT_STORABLE_MS });
         }
     }

@@ -25,7 +25,8 @@ pub fn compare(cache: &Arc<Cache>, flow: &Flow<'_>, work: &Work, object: &Arc<Ob
     }
 }
 
-/// Brings what is stored up to date with the 304 in `work`. None: it speaks of another response.
+/// Brings what is stored up to date with the 304 in `work`, and tells whether it is stored as that: if not it is for
+/// this client alone. None: it speaks of another response.
 pub fn freshen(
     cache: &Arc<Cache>,
     flow: &mut Flow<'_>,
@@ -33,17 +34,17 @@ pub fn freshen(
     object: &Arc<Object>,
     times: Exchanged,
     born: u64,
-) -> Option<Arc<Object>> {
+) -> Option<(Arc<Object>, bool)> {
     match flow.updated(object.fields(), &object.meta, &work.request, &work.response, times) {
         Updated::Stored { fields, meta } => {
             let renewed = Arc::new(object.with(meta, Some(fields)).born_at(born));
             cache.renew(&renewed);
-            Some(renewed)
+            Some((renewed, true))
         }
         Updated::NotStored { fields, meta, refusal } => {
             cache.forget(object.key);
             flow.set_refusal(refusal);
-            Some(Arc::new(object.with(meta, Some(fields))))
+            Some((Arc::new(object.with(meta, Some(fields))), false))
         }
         Updated::Other => {
             cache.forget(object.key);

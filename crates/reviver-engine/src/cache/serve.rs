@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use reviver_cache::Why;
 use reviver_flow::{BodyPlan, Flow, Relayed, ServedFrom, Slug};
-use reviver_http::{Framing, write_chunk_head, write_last_chunk};
+use reviver_http::{Framing, Method, write_chunk_head, write_last_chunk};
 use reviver_store::{BLOCK, Part, ReadError};
 use smallvec::SmallVec;
 
@@ -77,7 +77,19 @@ pub(super) async fn serve_object(
     let now_ms = connection.core.unix_ms_at(Instant::now());
     let length = object.length();
     let mut stretches: SmallVec<[Stretch; 1]> = SmallVec::new();
-    let status = shape(work, flow, object, length, &mut stretches);
+    let status = match served {
+        // The one who fetches it gets also the fields that are not stored.
+        None if is_as_it_came(flow, object) => {
+            if work.request.method == Method::Head {
+                work.response.framing = Framing::None;
+            }
+            if work.response.framing != Framing::None {
+                stretches.push(Stretch { before: Vec::new(), start: 0, end: length });
+            }
+            work.response.status
+        }
+        _ => shape(work, flow, object, length, &mut stretches),
+    };
     if let Some((why, collapsed)) = served {
         let (age_ms, ttl_ms) = (object.meta.age_ms(now_ms), object.meta.ttl_ms(now_ms));
         flow.set_served(ServedFrom { why, age_ms, ttl_ms, collapsed, status });
@@ -101,6 +113,12 @@ pub(super) async fn serve_object(
         return Served::unreadable();
     }
     Served { outcome, bytes, body, keep_alive: plan.keep_alive, unreadable }
+}
+
+/// Whether the response whose head stands in `work` is what is being stored, and wanted as it is.
+fn is_as_it_came(flow: &Flow<'_>, object: &Object) -> bool {
+    let ask = flow.ask();
+    matches!(object.body, Body::Growing(_)) && !ask.range && !ask.conditional
 }
 
 /// Leaves when it is dropped.

@@ -62,7 +62,9 @@ pub fn shape(
             Ranges::One(start, end) => {
                 let fields = &mut work.scratch;
                 fields.clear();
-                fields.extend_from_slice(object.fields());
+                for line in lines(object.fields()).filter(|l| !l.name.eq_ignore_ascii_case(b"content-range")) {
+                    fields.extend_from_slice(line.line);
+                }
                 fields.extend_from_slice(b"Content-Range: ");
                 ContentRange { start, end, complete: Some(length) }.write(fields);
                 fields.extend_from_slice(b"\r\n");

@@ -1,6 +1,7 @@
 //! From an upstream's response to an object, and what unsafe requests make of objects.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use reviver_cache::{
     Exchanged, Meta, Refusal, Vary, groups_of, tags_of, value_of, vary_of, write_selecting, write_stored_fields,
@@ -16,6 +17,10 @@ use super::memory::Slot;
 use super::object::{Body, INLINE, Label, LabelParts, MOST_SETS, Object, SETS_STATUS, Sets, url_of};
 use super::{Cache, Place, variant_key};
 use crate::work::Work;
+
+/// Fields that a server gets from the proxy, and not as the client sent them.
+const TOLD_BY_PROXY: &[&str] =
+    &["forwarded", "x-forwarded-for", "x-real-ip", "x-client-cert-subject", "x-client-cert-fingerprint", "via"];
 
 /// Leave to store the response of a fetch. Others may wait for it.
 #[derive(Debug, Default)]
@@ -90,6 +95,10 @@ impl Cache {
         let Some(rules) = flow.cache_rules() else { return Err(Refusal::Method) };
         let names = match vary_of(&work.response) {
             _ if flow.ignores_vary() => Vec::new(),
+            // What the proxy itself says of each client selects a response for one client.
+            Vary::Fields(names) if names.iter().any(|name| TOLD_BY_PROXY.contains(&name.as_str())) => {
+                return Err(Refusal::Vary);
+            }
             Vary::Fields(names) => names,
             Vary::Any => return Err(Refusal::Vary),
         };
@@ -122,6 +131,9 @@ impl Cache {
                 (variant_key(&sets, &names, &work.request, &mut work.scratch), Some(sets))
             }
         };
+        if place.key.contains(&b'\n') {
+            self.keys_have_lines.store(true, Ordering::Relaxed);
+        }
         let mut selecting = Vec::new();
         write_selecting(&names, &work.request, &mut selecting);
         let parts = LabelParts {
@@ -236,7 +248,8 @@ pub fn invalidate(cache: &Arc<Cache>, snapshot: &Snapshot, flow: &Flow<'_>, work
             cache.forget(key);
         }
         let url = String::from_utf8_lossy(url_of(target)).into_owned();
-        if snapshot.caching.all().any(|rules| !rules.keys_are_urls()) {
+        let more = cache.keys_have_lines.load(Ordering::Relaxed);
+        if more || snapshot.caching.all().any(|rules| !rules.keys_are_urls()) {
             cache.purge_later(Selector::of_url(snapshot, &url), now_ms);
         } else {
             // Fetches that began before must not bring it back.
