@@ -42,7 +42,6 @@ def test_slow_readers_of_many_large_objects() -> None:
         assert resident(on.proxy) - before < 160 * MIB
 
 
-@pytest.mark.xfail(strict=True, reason="what is too large to be kept arrives as slowly as the slowest of its readers")
 def test_a_slow_reader_does_not_hold_up_those_who_share_its_fetch() -> None:
     go = threading.Event()
 
@@ -71,7 +70,6 @@ def hold(exchange: Exchange, begin: bytes, rest: threading.Event) -> None:
     wait_for(rest, "the test")
 
 
-@pytest.mark.xfail(strict=True, reason="memory that was set aside for a response is held after it has become too large")
 def test_a_long_response_that_is_not_kept_does_not_keep_others_out() -> None:
     rest = threading.Event()
     with reverse_stage({"cache": {"memory": "64MiB"}}) as on, Client(on.proxy.port) as client:
@@ -90,7 +88,6 @@ def test_a_long_response_that_is_not_kept_does_not_keep_others_out() -> None:
             rest.set()
 
 
-@pytest.mark.xfail(strict=True, reason="a length that a server only promises is set aside from the first byte on")
 def test_a_promise_does_not_keep_others_out() -> None:
     rest = threading.Event()
     promise = f"HTTP/1.1 200 OK\r\n{HOUR}\r\nContent-Length: {32 * MIB}\r\n\r\nx".encode()
@@ -107,7 +104,6 @@ def test_a_promise_does_not_keep_others_out() -> None:
             rest.set()
 
 
-@pytest.mark.xfail(strict=True, reason="each invalidated group begins a thread that looks through all that is stored")
 def test_a_response_that_invalidates_many_groups() -> None:
     groups = ", ".join(f'"group-{number}"' for number in range(128))
     with QuickOrigin() as quick, Origin() as origin:

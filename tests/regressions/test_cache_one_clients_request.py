@@ -13,7 +13,6 @@ from tests.support.wait import wait_for
 HOUR = "Cache-Control: max-age=3600"
 
 
-@pytest.mark.xfail(strict=True, reason="a response that may not be stored drives out the one that is")
 @pytest.mark.parametrize(
     ("ask", "tag"),
     [
@@ -32,7 +31,6 @@ def test_a_reload_that_may_not_be_stored(ask: tuple[str, ...], tag: tuple[str, .
         assert on.asked("/x") == 2
 
 
-@pytest.mark.xfail(strict=True, reason="no-cache waits for a fetch that began before, where nothing is stored")
 def test_a_reload_does_not_wait() -> None:
     go = threading.Event()
 
@@ -52,7 +50,6 @@ def test_a_reload_does_not_wait() -> None:
             go.set()
 
 
-@pytest.mark.xfail(strict=True, reason="the fetch for a HEAD is given up where the length of the body is not told")
 def test_a_head_of_a_chunked_response_is_stored() -> None:
     def handler(exchange: Exchange) -> None:
         exchange.read_body()
@@ -66,7 +63,6 @@ def test_a_head_of_a_chunked_response_is_stored() -> None:
         assert on.asked("/x") < 10
 
 
-@pytest.mark.xfail(strict=True, reason="who waits for the fetch of a HEAD of unknown length asks for itself")
 def test_those_who_wait_for_a_head_share_its_fetch() -> None:
     head, body = threading.Event(), threading.Event()
 
@@ -92,7 +88,6 @@ def test_those_who_wait_for_a_head_share_its_fetch() -> None:
         assert on.asked("/x") <= 2
 
 
-@pytest.mark.xfail(strict=True, reason="only-if-cached is forgotten where a request bypasses the cache")
 def test_only_if_cached_beside_a_precondition() -> None:
     with reverse_stage() as on:
         on.on("/x", HOUR)
@@ -100,7 +95,6 @@ def test_only_if_cached_beside_a_precondition() -> None:
         assert on.asked("/x") == 0
 
 
-@pytest.mark.xfail(strict=True, reason="stale_if_error does not hold where a body breaks off before its first byte")
 def test_a_body_that_never_comes() -> None:
     with reverse_stage(stale_if_error="1h") as on:
         on.origin.on("/x", says("Cache-Control: max-age=0", body=b"kept"))

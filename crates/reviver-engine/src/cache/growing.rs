@@ -50,6 +50,16 @@ impl State {
     fn slowest(&self) -> Option<u64> {
         self.readers.iter().flatten().copied().min()
     }
+
+    /// Up to where what is not kept may be let go. Where one reader keeps pace those who do not are left behind: a
+    /// client must not slow others down.
+    fn needed_from(&self) -> u64 {
+        let (Some(slowest), Some(fastest)) = (self.slowest(), self.readers.iter().flatten().copied().max()) else {
+            return self.length;
+        };
+        let keeps_pace = slowest != fastest && fastest + BLOCK as u64 >= self.length;
+        if keeps_pace { slowest.max(self.length.saturating_sub(AHEAD)) } else { slowest }
+    }
 }
 
 pub struct Growing {
@@ -143,7 +153,7 @@ impl Growing {
     pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.state();
         if state.passing {
-            let behind = state.slowest().map_or(0, |at| state.length.saturating_sub(at));
+            let behind = state.length.saturating_sub(state.needed_from());
             if behind < AHEAD {
                 return Poll::Ready(());
             }
@@ -198,7 +208,7 @@ impl Growing {
     /// Lets go of blocks that can be read back, or that all readers have.
     fn release(&self, state: &mut State) {
         let until = match (state.passing, self.disk.get()) {
-            (true, _) => state.slowest().unwrap_or(state.length),
+            (true, _) => state.needed_from(),
             // Readers that are not far behind are spared the way to the disk.
             (false, Some(disk)) => {
                 let near = state.slowest().unwrap_or(state.length);

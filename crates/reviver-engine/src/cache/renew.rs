@@ -42,7 +42,7 @@ pub fn freshen(
             Some((renewed, true))
         }
         Updated::NotStored { fields, meta, refusal } => {
-            cache.forget(object.key);
+            // It says something of this client's request; what is there for others stays.
             flow.set_refusal(refusal);
             Some((Arc::new(object.with(meta, Some(fields))), false))
         }
