@@ -4,11 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use reviver_cache::{Exchanged, Why, write_validators};
+use reviver_cache::{Exchanged, Refusal, Why, write_validators};
 use reviver_flow::{Command, Event, Flow, Looked, Relayed};
 use reviver_http::{Framing, H1Sink, Method};
 
-use crate::cache::{self, Cache, Job, Lookup, Object, Permit};
+use crate::cache::{self, Cache, Fetched, Job, Lookup, Object, Permit};
 use crate::connection::Connection;
 use crate::core::CoreSnapshot;
 use crate::driver::{self, Then};
@@ -188,7 +188,8 @@ pub async fn relay(
     };
     let text = std::mem::take(&mut work.key);
     let space = flow.cache_rules().map_or(0, |rules| rules.space.len());
-    let begun = cache.begin(flow, work, &text, space, times, permit.part, carried.cache.born);
+    let fetched = Fetched { times, part: permit.part, born: carried.cache.born };
+    let begun = cache.begin(flow, work, &text, space, fetched);
     let asked = flow.slice().filter(|_| matches!(work.response.status, 206 | 416));
     let outcome = match begun {
         // A part that the client may not have asked for, and that cannot be put to others.
@@ -224,7 +225,9 @@ pub async fn relay(
         Ok(begun) => {
             flow.set_stored(begun.meta.ttl_ms(now_ms));
             if cache::is_plain(flow, &work.request) && cache::fits_buffer(work) {
-                cache::store_whole(cache, work, begun, permit);
+                if !cache::store_whole(cache, work, begun, permit) {
+                    flow.set_not_stored(Refusal::Overtaken);
+                }
                 None
             } else {
                 let upstream = carried.upstream.take()?;

@@ -299,6 +299,15 @@ impl<'s> Flow<'s> {
         }
     }
 
+    /// It is not stored after all.
+    pub fn set_not_stored(&mut self, refusal: Refusal) {
+        if let Some(cached) = &mut self.record.cache {
+            cached.stored = false;
+            cached.ttl = None;
+            cached.refusal = Some(refusal);
+        }
+    }
+
     /// A stored response is served; notes it for the record.
     pub fn set_served(&mut self, served: ServedFrom) {
         let verdict = match served.why {

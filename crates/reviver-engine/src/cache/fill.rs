@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use reviver_cache::Refusal;
 use reviver_flow::{Flow, Relayed, Slug};
 use reviver_http::{Framing, HeadLimits, ResponseHead};
 
@@ -258,6 +259,9 @@ pub async fn relay(
     }
     let large = growing.is_on_disk();
     fill.reserve(if large { super::growing::AHEAD } else { expected.unwrap_or(STEP).min(STEP) });
+    if growing.is_passing() {
+        flow.set_not_stored(Refusal::Busy);
+    }
     if let Some(lead) = &fill.lead {
         // What may not be used again without asking is nobody else's.
         if object.meta.no_cache || object.meta.ttl_ms(object.meta.received_ms) <= 0 {

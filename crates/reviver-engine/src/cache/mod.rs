@@ -38,7 +38,7 @@ pub use lookup::{Lookup, look_up};
 pub use renew::{compare, freshen};
 pub use serve::{Served, serve};
 pub use slices::{Job, first_slice, slice_range, slicing_of};
-pub use store::{Permit, fits_buffer, invalidate, is_plain, store_whole};
+pub use store::{Fetched, Permit, fits_buffer, invalidate, is_plain, store_whole};
 
 pub use object::Object;
 

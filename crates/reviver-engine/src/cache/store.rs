@@ -54,6 +54,16 @@ impl Permit {
     }
 }
 
+/// How a response was come by.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetched {
+    pub times: Exchanged,
+    /// The client's range was asked for as it is.
+    pub part: bool,
+    /// The number of the latest purge before the request went to the upstream.
+    pub born: u64,
+}
+
 /// The object that a response becomes, but for its body; and where it is one of several, their list.
 pub struct Begun {
     pub key: u128,
@@ -81,10 +91,9 @@ impl Cache {
         work: &mut Work,
         place_text: &[u8],
         space: usize,
-        times: Exchanged,
-        part: bool,
-        born: u64,
+        fetched: Fetched,
     ) -> Result<Begun, Refusal> {
+        let Fetched { times, part, born } = fetched;
         let place = Place::of(place_text, space);
         let (control, meta) = flow.storing(&work.request, &work.response, times);
         let meta = meta?;
@@ -196,7 +205,8 @@ pub fn is_plain(flow: &Flow<'_>, request: &RequestHead) -> bool {
     request.method == Method::Get && !ask.range && !ask.conditional && flow.slice().is_none()
 }
 
-/// Stores a response whose body stands whole in the buffer, and leaves it there to be passed on.
+/// Stores a response whose body stands whole in the buffer, and leaves it there to be passed on. False where it was
+/// purged meanwhile.
 pub fn store_whole(cache: &Cache, work: &Work, mut begun: Begun, permit: Permit) -> bool {
     let length = match work.response.framing {
         Framing::None => 0,
@@ -221,7 +231,7 @@ pub fn store_whole(cache: &Cache, work: &Work, mut begun: Begun, permit: Permit)
             lead.set_free();
         }
     }
-    true
+    kept
 }
 
 pub fn fits_buffer(work: &Work) -> bool {
