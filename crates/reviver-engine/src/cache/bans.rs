@@ -373,23 +373,17 @@ impl Bans {
         }
     }
 
-    /// Whether a rule that has not been carried out yet fits.
-    pub fn ban(&self, object: &Object) -> bool {
-        let rules = self.rules();
-        rules.iter().any(|(ban, pending)| {
-            *pending && object.born < ban.number && ban.selector.fits(&view_of(object, ban.at_ms))
-        })
-    }
-
-    /// Whether something was purged after the request for this object was sent.
-    pub fn overtook(&self, object: &Object) -> bool {
-        if object.born < self.forgotten.load(Ordering::Acquire) {
-            return true;
-        }
-        let rules = self.rules();
+    /// Whether a rule fits that was made after the request for this object was sent.
+    pub fn covers(&self, object: &Object) -> bool {
         // The latest stand last.
+        let rules = self.rules();
         let since = rules.iter().rev().take_while(|(ban, _)| object.born < ban.number);
         since.into_iter().any(|(ban, _)| ban.selector.fits(&view_of(object, ban.at_ms)))
+    }
+
+    /// The same, where also what is not remembered any more may have been such a rule.
+    pub fn overtook(&self, object: &Object) -> bool {
+        object.born < self.forgotten.load(Ordering::Acquire) || self.covers(object)
     }
 }
 

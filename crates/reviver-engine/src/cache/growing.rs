@@ -154,7 +154,7 @@ impl Growing {
         let mut state = self.state();
         if state.passing {
             let behind = state.length.saturating_sub(state.needed_from());
-            if behind < AHEAD {
+            if behind <= AHEAD {
                 return Poll::Ready(());
             }
             state.filler = Some(cx.waker().clone());

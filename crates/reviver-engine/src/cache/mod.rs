@@ -196,10 +196,12 @@ impl Cache {
 
     /// Looks in memory, and whether the disk has it.
     pub fn find(&self, place: Place<'_>, request: &RequestHead, scratch: &mut Vec<u8>) -> Finding {
+        // A purge that was told of before this request came may be carried out between two looks.
+        let purging = self.bans.are_pending();
         match self.memory.get(place.primary) {
-            Some(Slot::Object(object)) if object.is_of(place.space, place.key) => self.living(object),
+            Some(Slot::Object(object)) if object.is_of(place.space, place.key) => self.living(object, purging),
             Some(Slot::Sets(sets)) if sets.label.is_of(place.space, place.key) => {
-                self.find_variant(&sets, request, scratch)
+                self.find_variant(&sets, request, scratch, purging)
             }
             Some(Slot::NotStorable { .. }) => Finding::NotStorable,
             Some(Slot::Uses(_)) => Finding::Nothing { varies: false },
@@ -208,12 +210,12 @@ impl Cache {
         }
     }
 
-    fn find_variant(&self, sets: &Sets, request: &RequestHead, scratch: &mut Vec<u8>) -> Finding {
+    fn find_variant(&self, sets: &Sets, request: &RequestHead, scratch: &mut Vec<u8>, purging: bool) -> Finding {
         for names in &sets.sets {
             let key = variant_key(sets, names, request, scratch);
             match self.memory.get(key) {
                 Some(Slot::Object(object)) if object.parts().selecting == &scratch[16 + 8..] => {
-                    return self.living(object);
+                    return self.living(object, purging);
                 }
                 Some(Slot::NotStorable { .. }) => return Finding::NotStorable,
                 Some(_) => {}
@@ -227,8 +229,8 @@ impl Cache {
         Finding::Nothing { varies: true }
     }
 
-    fn living(&self, object: Arc<Object>) -> Finding {
-        if self.bans.are_pending() && self.bans.ban(&object) {
+    fn living(&self, object: Arc<Object>, purging: bool) -> Finding {
+        if (purging || self.bans.are_pending()) && self.bans.covers(&object) {
             return Finding::Nothing { varies: false };
         }
         Finding::Object(object)
