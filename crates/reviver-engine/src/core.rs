@@ -65,6 +65,8 @@ pub struct Core {
     pub upstreams: Upstreams,
     pub works: Pool<Box<Work>>,
     pub pipes: Pool<Pipe>,
+    /// Blocks of bodies on their way from disk.
+    pub blocks: Pool<Vec<u8>>,
     pub log: RefCell<CoreLog>,
     pub metrics: CoreMetrics,
     pub auth: Authenticator,
@@ -93,6 +95,7 @@ impl Core {
             upstreams,
             works: Pool::default(),
             pipes: Pool::default(),
+            blocks: Pool::default(),
             log: RefCell::new(log),
             metrics,
             auth: Authenticator::new(host.checker, host.secret),
@@ -183,7 +186,7 @@ impl Core {
             let now = Instant::now();
             self.clock.set((now, unix_ms()));
             self.upstreams.sweep(now);
-            if self.works.trim() + self.pipes.trim() > 0 {
+            if self.works.trim() + self.pipes.trim() + self.blocks.trim() > 0 {
                 (self.release_memory)();
             }
         }

@@ -42,9 +42,10 @@ pub enum Lookup {
 
 /// Blocks that are verified before a body is served from disk for the first time.
 const VERIFIED: u64 = 64;
-/// Bodies on disk are read into memory up to this size, from this many uses on.
+/// Bodies on disk are read into memory up to this size, at each use of so many: what is used often gets there soon, and
+/// a round through more than memory holds costs little.
 const PROMOTED: u64 = 1 << 20;
-const HOT: u32 = 2;
+const PROMOTE_EVERY: u32 = 8;
 /// More turns than these are not taken: what is found keeps changing.
 const TURNS: usize = 16;
 
@@ -244,7 +245,8 @@ async fn wait(connection: &mut Connection, work: &mut Work, flight: &Flight, unt
 /// What is asked for again and again is read into memory.
 async fn promoted(cache: &Arc<Cache>, object: Arc<Object>) -> Arc<Object> {
     let Body::Disk(length) = object.body else { return object };
-    if length > PROMOTED.min(cache.most_in_memory) || object.hits.load(Ordering::Relaxed) < HOT {
+    let uses = object.hits.load(Ordering::Relaxed);
+    if length > PROMOTED.min(cache.most_in_memory) || uses % PROMOTE_EVERY != PROMOTE_EVERY - 1 {
         return object;
     }
     let Some(disk) = &cache.disk else { return object };

@@ -1,6 +1,7 @@
 //! A stored response on its way to a client.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -338,7 +339,8 @@ impl Sender<'_, '_> {
         let Some(disk) = &cache.disk else { return Err(self.broken()) };
         let found = disk.find(key).filter(|f| f.body_len == length).ok_or_else(|| self.broken())?;
         let mut at = start;
-        let mut block = Vec::with_capacity(BLOCK);
+        let core = Rc::clone(&self.connection.core);
+        let mut block = core.blocks.take_or(|| Vec::with_capacity(BLOCK));
         while at < end {
             let index = at / BLOCK as u64;
             block.clear();
@@ -361,6 +363,7 @@ impl Sender<'_, '_> {
             at += count as u64;
             self.body_bytes(&part[..count], last && at == end).await?;
         }
+        core.blocks.give(block);
         Ok(())
     }
 
