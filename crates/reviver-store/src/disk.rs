@@ -117,6 +117,15 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG))
 }
 
+/// Whether the file stands on a tmpfs.
+fn is_memory(file: &File) -> bool {
+    // SAFETY: a zeroed statfs is a valid one, and the call writes no more than that.
+    let mut facts: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open for the length of the call, and `facts` is a statfs.
+    let known = unsafe { libc::fstatfs(file.as_raw_fd(), &mut facts) } == 0;
+    known && facts.f_type == libc::TMPFS_MAGIC
+}
+
 /// Fills `first` with what stands at `at` and appends the `len` bytes behind it to `out`, or nothing. A file that is too
 /// short is damaged. Without `wait` only what the page cache holds is read.
 pub fn read(
@@ -128,7 +137,7 @@ pub fn read(
     wait: bool,
 ) -> Result<(), ReadError> {
     let (start, total) = (out.len(), first.len() + len);
-    let (mut done, flags) = (0, if wait { 0 } else { libc::RWF_NOWAIT });
+    let (mut done, mut flags) = (0, if wait { 0 } else { libc::RWF_NOWAIT });
     out.reserve(len);
     while done < total {
         let head = &mut first[done.min(total - len)..];
@@ -150,6 +159,11 @@ pub fn read(
             }
             _ => match io::Error::last_os_error() {
                 error if error.kind() == io::ErrorKind::Interrupted => continue,
+                // A file system that is memory does not know the flag, and does not need it.
+                error if flags != 0 && error.raw_os_error() == Some(libc::EOPNOTSUPP) && is_memory(file) => {
+                    flags = 0;
+                    continue;
+                }
                 error if !wait && matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EOPNOTSUPP)) => {
                     ReadError::WouldBlock
                 }
