@@ -302,6 +302,8 @@ pub struct Ban {
     /// When it was made, and which one it is since the start.
     at_ms: u64,
     pub number: u64,
+    /// Nobody waits for it to be carried out.
+    later: bool,
 }
 
 #[derive(Debug, Default)]
@@ -326,9 +328,9 @@ impl Bans {
         self.latest.load(Ordering::Acquire)
     }
 
-    /// Rules that have not been carried out.
+    /// Rules that have not been carried out, and that nobody waits for.
     pub fn waiting(&self) -> Vec<Arc<Ban>> {
-        self.rules().iter().filter(|(_, pending)| *pending).map(|(ban, _)| Arc::clone(ban)).collect()
+        self.rules().iter().filter(|(ban, pending)| *pending && ban.later).map(|(ban, _)| Arc::clone(ban)).collect()
     }
 
     /// Before which number all rules have been carried out.
@@ -342,10 +344,10 @@ impl Bans {
         self.pending.load(Ordering::Acquire) > 0
     }
 
-    pub fn add(&self, selector: Selector, soft: bool, now_ms: u64) -> Arc<Ban> {
+    pub fn add(&self, selector: Selector, soft: bool, later: bool, now_ms: u64) -> Arc<Ban> {
         let mut rules = self.rules();
         let number = self.latest.fetch_add(1, Ordering::AcqRel) + 1;
-        let ban = Arc::new(Ban { selector, soft, at_ms: now_ms, number });
+        let ban = Arc::new(Ban { selector, soft, at_ms: now_ms, number, later });
         rules.retain(|(ban, pending)| {
             let kept = *pending || ban.at_ms + REMEMBERED_MS > now_ms;
             if !kept {

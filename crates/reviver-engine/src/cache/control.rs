@@ -24,7 +24,7 @@ impl Cache {
     /// Removes, or makes stale, all that fits; tells how many. Takes effect at once, and blocks until all that is stored
     /// has been looked at.
     pub fn purge(&self, selector: Selector, soft: bool, now_ms: u64) -> u64 {
-        let ban = self.bans.add(selector, soft, now_ms);
+        let ban = self.bans.add(selector, soft, false, now_ms);
         // Who comes from now on must not join a fetch that began before.
         self.flights.detach_all();
         let purged = self.carry_out(std::slice::from_ref(&ban), now_ms);
@@ -35,7 +35,7 @@ impl Cache {
 
     /// As [`Self::purge`], on a thread that carries out all that waits at once.
     pub fn purge_later(self: &Arc<Self>, selector: Selector, at_ms: u64) {
-        self.bans.add(selector, false, at_ms);
+        self.bans.add(selector, false, true, at_ms);
         self.flights.detach_all();
         if self.sweeping.swap(true, Ordering::AcqRel) {
             // Whoever sweeps looks for more before it ends.

@@ -71,6 +71,8 @@ pub struct Cache {
     sweeping: AtomicBool,
     /// Something was stored under a key that is more than a URL.
     keys_have_lines: AtomicBool,
+    /// The same of what the disk had at the start; true until it has been looked through.
+    disk_may_have_lines: AtomicBool,
     /// Large bodies on disk that were read through since the start.
     verified: Mutex<HashSet<u128>>,
     /// Bodies up to this size are kept in memory.
@@ -138,7 +140,8 @@ impl Cache {
         });
         let largest = plan.cache_objects().max().unwrap_or(0);
         let most_in_memory = if disk.is_some() { wanted.memory / 8 } else { wanted.memory / 10 * 9 };
-        Ok(Some(Arc::new(Self {
+        let begins_empty = disk.as_ref().is_none_or(|disk| disk.stats().objects == 0);
+        let cache = Arc::new(Self {
             memory: Memory::new(wanted.memory, largest.min(most_in_memory)),
             disk,
             flights: Arc::default(),
@@ -147,11 +150,34 @@ impl Cache {
             verified: Mutex::default(),
             sweeping: AtomicBool::new(false),
             keys_have_lines: AtomicBool::new(false),
+            disk_may_have_lines: AtomicBool::new(!begins_empty),
             most_in_memory,
             plan: wanted.clone(),
             counts: Counts::default(),
             warnings,
-        })))
+        });
+        if !begins_empty {
+            cache.look_for_lines();
+        }
+        Ok(Some(cache))
+    }
+
+    /// Finds out whether keys on disk are more than URLs; until that is known they are taken to be.
+    fn look_for_lines(self: &Arc<Self>) {
+        let cache = Arc::clone(self);
+        let look = move || {
+            let Some(disk) = &cache.disk else { return };
+            let mut found = false;
+            disk.scan(&mut |_, label, _| {
+                found |= read_label(label).is_some_and(|(_, parts)| parts.key.contains(&b'\n'));
+                reviver_store::Verdict::Keep
+            });
+            if !found {
+                cache.disk_may_have_lines.store(false, Ordering::Relaxed);
+            }
+        };
+        // Without a thread it stays as it is: more is looked at than has to be.
+        let _ = std::thread::Builder::new().name("reviver-look".to_owned()).spawn(look);
     }
 
     /// Takes what can be changed while it runs.

@@ -258,12 +258,12 @@ pub fn invalidate(cache: &Arc<Cache>, snapshot: &Snapshot, flow: &Flow<'_>, work
             cache.forget(key);
         }
         let url = String::from_utf8_lossy(url_of(target)).into_owned();
-        let more = cache.keys_have_lines.load(Ordering::Relaxed);
+        let more = cache.keys_have_lines.load(Ordering::Relaxed) || cache.disk_may_have_lines.load(Ordering::Relaxed);
         if more || snapshot.caching.all().any(|rules| !rules.keys_are_urls()) {
             cache.purge_later(Selector::of_url(snapshot, &url), now_ms);
         } else {
             // Fetches that began before must not bring it back.
-            cache.bans.settle(&cache.bans.add(Selector::Url(url), false, now_ms));
+            cache.bans.settle(&cache.bans.add(Selector::Url(url), false, false, now_ms));
         }
     }
     for group in invalid.groups {
