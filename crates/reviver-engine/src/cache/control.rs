@@ -309,9 +309,8 @@ impl Cache {
         let mut scratch = Vec::new();
         debug_assert_eq!(place.primary, xxh3_128(&[place.space, b"\n", place.key].concat()));
         for _ in 0..8 {
-            let super::Finding::OnDisk(key, found) = self.find(place, head, &mut scratch) else { break };
+            let super::Finding::OnDisk(key, found, since) = self.find(place, head, &mut scratch) else { break };
             let Some(disk) = &self.disk else { break };
-            let since = self.bans.horizon();
             let body = super::comes_at_once(&found).then(|| {
                 let mut block = Vec::new();
                 disk.read_block(&found, 0, &mut block, true).map(|()| block)

@@ -71,8 +71,8 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
         let finding = cache.find(place, &work.request, &mut work.scratch);
         let now_ms = connection.core.unix_ms_at(Instant::now());
         let (mut why, stored) = match finding {
-            Finding::OnDisk(key, found) if turn <= TURNS => {
-                load(cache, key, found).await;
+            Finding::OnDisk(key, found, since) if turn <= TURNS => {
+                load(cache, key, found, since).await;
                 continue;
             }
             Finding::OnDisk(..) => (Why::Unreadable, None),
@@ -264,9 +264,8 @@ async fn promoted(cache: &Arc<Cache>, object: Arc<Object>) -> Arc<Object> {
 }
 
 /// Brings what stands on disk under a key to memory; what cannot be read is gone.
-pub(super) async fn load(cache: &Arc<Cache>, key: u128, found: Found) {
+pub(super) async fn load(cache: &Arc<Cache>, key: u128, found: Found, since: u64) {
     let Some(disk) = &cache.disk else { return };
-    let since = cache.bans.horizon();
     let read = async {
         let head = read(disk, &found, Part::Head).await?;
         if !comes_at_once(&found) {

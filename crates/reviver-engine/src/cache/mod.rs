@@ -95,8 +95,8 @@ pub enum Finding {
         varies: bool,
     },
     NotStorable,
-    /// It is on disk.
-    OnDisk(u128, Found),
+    /// It is on disk; with [`Bans::horizon`] before it was found.
+    OnDisk(u128, Found, u64),
 }
 
 /// A request's place in the store.
@@ -263,7 +263,9 @@ impl Cache {
     }
 
     fn on_disk(&self, key: u128) -> Option<Finding> {
-        Some(Finding::OnDisk(key, self.disk.as_ref()?.find(key)?))
+        let disk = self.disk.as_ref()?;
+        let since = self.bans.horizon();
+        Some(Finding::OnDisk(key, disk.find(key)?, since))
     }
 
     /// What came from the disk goes to memory. False where it cannot be read as what it should be.

@@ -108,10 +108,7 @@ impl Cache {
     fn piece(&self, key: u128) -> Finding {
         match self.memory.get(key) {
             Some(super::memory::Slot::Object(object)) => Finding::Object(object),
-            _ => match self.disk.as_ref().and_then(|disk| disk.find(key)) {
-                Some(found) => Finding::OnDisk(key, found),
-                None => Finding::Nothing { varies: false },
-            },
+            _ => self.on_disk(key).unwrap_or(Finding::Nothing { varies: false }),
         }
     }
 }
@@ -130,8 +127,8 @@ pub async fn bring(
     for _ in 0..3 {
         match cache.piece(key) {
             Finding::Object(object) => return Ok(object),
-            Finding::OnDisk(key, found) => {
-                super::lookup::load(cache, key, found).await;
+            Finding::OnDisk(key, found, since) => {
+                super::lookup::load(cache, key, found, since).await;
                 continue;
             }
             _ => {}
