@@ -103,7 +103,7 @@ def test_new_files_are_taken_over_however_they_come(tmp_path: Path, way: str, ar
         assert _shown(proxy) == site.first.der
         change()
         until(lambda: _shown(proxy) == site.second.der, "the new certificate", SECONDS)
-        assert "certificates have changed and are taken over" in proxy.stderr
+        until(lambda: "certificates have changed and are taken over" in proxy.stderr, "a word about it", SECONDS)
         assert "cannot be used" not in proxy.stderr
 
 
