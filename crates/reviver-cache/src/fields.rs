@@ -31,6 +31,13 @@ pub fn value_of<'a>(fields: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     lines(fields).find(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
 }
 
+/// Appends the lines whose names (compared without case) are none of these.
+pub fn write_without(fields: &[u8], names: &[&[u8]], out: &mut Vec<u8>) {
+    for line in lines(fields).filter(|line| !names.iter().any(|name| line.name.eq_ignore_ascii_case(name))) {
+        out.extend_from_slice(line.line);
+    }
+}
+
 /// A field, wherever it stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item<'a> {

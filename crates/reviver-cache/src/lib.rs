@@ -27,7 +27,7 @@ mod vary;
 pub use ask::Ask;
 pub use conditional::{Precondition, precondition, write_validators};
 pub use control::Control;
-pub use fields::{Line, lines, value_of};
+pub use fields::{Line, lines, value_of, write_without};
 pub use invalidate::{Invalidation, invalidation};
 pub use judge::{Judgement, judge, may_serve_on_error};
 pub use key::{KeyRule, write_key};

@@ -93,6 +93,21 @@ enum Op {
     In,
 }
 
+impl Op {
+    /// False where the operator is none of order.
+    fn compares<T: PartialOrd>(self, got: T, want: T) -> bool {
+        match self {
+            Self::Eq => got == want,
+            Self::Ne => got != want,
+            Self::Lt => got < want,
+            Self::Le => got <= want,
+            Self::Gt => got > want,
+            Self::Ge => got >= want,
+            _ => false,
+        }
+    }
+}
+
 /// A stored object as selectors see it.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -209,16 +224,10 @@ impl Test {
         }
         let Some(want) = self.value.as_str().map(str::as_bytes) else { return false };
         match self.op {
-            Op::Eq => got == want,
-            Op::Ne => got != want,
-            Op::Lt => got < want,
-            Op::Le => got <= want,
-            Op::Gt => got > want,
-            Op::Ge => got >= want,
             Op::Contains => want.is_empty() || memchr::memmem::find(got, want).is_some(),
             Op::StartsWith => got.starts_with(want),
             Op::EndsWith => got.ends_with(want),
-            Op::Matches | Op::In => false,
+            op => op.compares(got, want),
         }
     }
 
@@ -236,16 +245,7 @@ impl Test {
         if self.op == Op::In {
             return self.value.as_array().is_some_and(|v| v.iter().any(|v| v.as_f64() == Some(got)));
         }
-        let Some(want) = self.value.as_f64() else { return false };
-        match self.op {
-            Op::Eq => got == want,
-            Op::Ne => got != want,
-            Op::Lt => got < want,
-            Op::Le => got <= want,
-            Op::Gt => got > want,
-            Op::Ge => got >= want,
-            _ => false,
-        }
+        self.value.as_f64().is_some_and(|want| self.op.compares(got, want))
     }
 }
 

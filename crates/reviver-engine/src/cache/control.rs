@@ -311,7 +311,7 @@ impl Cache {
         for _ in 0..8 {
             let super::Finding::OnDisk(key, found, since) = self.find(place, head, &mut scratch) else { break };
             let Some(disk) = &self.disk else { break };
-            let body = super::comes_at_once(&found).then(|| {
+            let body = super::disk::comes_at_once(&found).then(|| {
                 let mut block = Vec::new();
                 disk.read_block(&found, 0, &mut block, true).map(|()| block)
             });

@@ -15,7 +15,7 @@ use super::flight::{Boarding, Lead};
 use super::growing::{End, Growing};
 use super::object::{Body, Object};
 use super::serve::{Served, serve_object};
-use super::slices::{Slicing, slicing_of};
+use super::slices::{Slicing, slice_key, slicing_of};
 use super::store::{Begun, Permit};
 use crate::buffers::{BUFFER_SIZE, Buf};
 use crate::connection::Connection;
@@ -167,11 +167,10 @@ impl Fill {
         if self.growing.is_passing() {
             return self.growing.has_readers();
         }
-        if self.object.length().is_none() {
-            return self.growing.has_readers() || self.growing.arrived() <= WORTH;
-        }
-        let left = self.object.length().map(|all| all.saturating_sub(self.growing.arrived()));
-        self.growing.has_readers() || left.is_some_and(|left| left <= WORTH)
+        let arrived = self.growing.arrived();
+        // Of an unknown length it is what has come that says how much it may still cost.
+        let cost = self.object.length().map_or(arrived, |all| all.saturating_sub(arrived));
+        self.growing.has_readers() || cost <= WORTH
     }
 
     /// The one who began it is done with it.
@@ -217,7 +216,7 @@ impl Cache {
     /// An object that is too large for memory goes to disk while it arrives. False where there is no disk for it.
     fn begin_on_disk(&self, object: &Object, growing: &Growing) -> bool {
         let Some(disk) = &self.disk else { return false };
-        let (label, head) = super::disk_form(&object.meta, object.label(), object.fields());
+        let (label, head) = super::disk::disk_form(&object.meta, object.label(), object.fields());
         match disk.begin(object.key, label, head) {
             Some(incoming) => {
                 growing.to_disk(incoming);
@@ -305,19 +304,12 @@ pub async fn relay_slice(
         lead.leave();
         lead.share(Arc::clone(&whole));
     }
-    let (start, end) = slicing.range(index);
-    let growing = Growing::new(Some(end - start));
-    let piece = Arc::new(Cache::piece_of(&whole, slicing, index, &growing));
-    let lead = match cache.flights.board(piece.key) {
+    let lead = match cache.flights.board(slice_key(whole.key, slicing, index)) {
         Boarding::Lead(lead) => Some(lead),
         Boarding::Wait(_) => None,
     };
     let core = Rc::clone(&connection.core);
-    let fill = Fill::new(&core, cache, &piece, &growing, lead, upstream, work, idle, u64::MAX);
-    if let Some(lead) = &fill.lead {
-        lead.share(Arc::clone(&piece));
-    }
-    let mut guarded = Guarded(Some(fill));
+    let mut guarded = Guarded(Some(Fill::of_piece(&core, cache, &whole, slicing, index, lead, upstream, work, idle)));
     serve_object(connection, work, flow, cache, &whole, None, keep, Some(&mut guarded)).await
 }
 
@@ -342,12 +334,8 @@ pub async fn fill_slice(
         cache.forget(whole.key);
         return Relayed::ClientAborted;
     }
-    let (start, end) = slicing.range(index);
-    let growing = Growing::new(Some(end - start));
-    let piece = Arc::new(Cache::piece_of(whole, slicing, index, &growing));
     let core = Rc::clone(&connection.core);
-    lead.share(Arc::clone(&piece));
-    let mut fill = Fill::new(&core, cache, &piece, &growing, Some(lead), upstream, work, idle, u64::MAX);
+    let mut fill = Fill::of_piece(&core, cache, whole, slicing, index, Some(lead), upstream, work, idle);
     match poll_fn(|cx| fill.poll(cx)).await {
         Ok(()) => Relayed::Complete,
         Err(slug) => Relayed::UpstreamAborted(slug),
@@ -355,6 +343,28 @@ pub async fn fill_slice(
 }
 
 impl Fill {
+    /// A piece of a sliced response, shown to those who wait for it.
+    #[allow(clippy::too_many_arguments)]
+    fn of_piece(
+        core: &Rc<Core>,
+        cache: &Arc<Cache>,
+        whole: &Object,
+        slicing: Slicing,
+        index: u64,
+        lead: Option<Lead>,
+        upstream: Upstream,
+        work: &mut Work,
+        idle: Duration,
+    ) -> Self {
+        let (start, end) = slicing.range(index);
+        let growing = Growing::new(Some(end - start));
+        let piece = Arc::new(Cache::piece_of(whole, slicing, index, &growing));
+        if let Some(lead) = &lead {
+            lead.share(Arc::clone(&piece));
+        }
+        Self::new(core, cache, &piece, &growing, lead, upstream, work, idle, u64::MAX)
+    }
+
     #[allow(clippy::too_many_arguments)]
     fn new(
         core: &Rc<Core>,

@@ -2,24 +2,19 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use reviver_cache::{Judgement, Why};
 use reviver_flow::Flow;
 use reviver_http::Method;
-use reviver_store::{Found, Part, ReadError, Store};
 
+use super::disk::{load, promoted};
 use super::flight::{Boarding, Flight, Landing};
-use super::object::Object;
+use super::object::{Body, Object};
 use super::slices::{self, Job};
 use super::store::Permit;
-use super::{
-    Cache, Finding, Place, comes_at_once,
-    object::{Blocks, Body},
-    parts,
-};
+use super::{Cache, Finding, Place, parts};
 use crate::connection::Connection;
 use crate::work::Work;
 
@@ -40,12 +35,6 @@ pub enum Lookup {
     ClientGone,
 }
 
-/// Blocks that are verified before a body is served from disk for the first time.
-const VERIFIED: u64 = 64;
-/// Bodies on disk are read into memory up to this size, at each use of so many: what is used often gets there soon, and
-/// a round through more than memory holds costs little.
-const PROMOTED: u64 = 1 << 20;
-const PROMOTE_EVERY: u32 = 8;
 /// More turns than these are not taken: what is found keeps changing.
 const TURNS: usize = 16;
 
@@ -141,7 +130,6 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
                 }
                 let now_ms = connection.core.unix_ms_at(Instant::now());
                 if matches!(flow.judge(&object.meta, now_ms), Judgement::Serve(_)) {
-                    cache.counts.collapsed.fetch_add(1, Ordering::Relaxed);
                     break Lookup::Serve { why, object, collapsed: true };
                 }
                 break alone;
@@ -240,72 +228,4 @@ async fn wait(connection: &mut Connection, work: &mut Work, flight: &Flight, unt
         Poll::Pending
     })
     .await
-}
-
-/// What is asked for again and again is read into memory.
-async fn promoted(cache: &Arc<Cache>, object: Arc<Object>) -> Arc<Object> {
-    let Body::Disk(length) = object.body else { return object };
-    let uses = object.hits.load(Ordering::Relaxed);
-    if length > PROMOTED.min(cache.most_in_memory) || uses % PROMOTE_EVERY != PROMOTE_EVERY - 1 {
-        return object;
-    }
-    let Some(disk) = &cache.disk else { return object };
-    let Some(found) = disk.find(object.key).filter(|found| found.body_len == length) else { return object };
-    let mut blocks: Vec<Arc<[u8]>> = Vec::new();
-    for index in 0..length.div_ceil(reviver_store::BLOCK as u64) {
-        match read(disk, &found, Part::Block(index)).await {
-            Some(block) => blocks.push(block.into()),
-            None => return object,
-        }
-    }
-    let object = Arc::new(object.with_body(Blocks::body(blocks)));
-    cache.show(Arc::clone(&object));
-    object
-}
-
-/// Brings what stands on disk under a key to memory; what cannot be read is gone.
-pub(super) async fn load(cache: &Arc<Cache>, key: u128, found: Found, since: u64) {
-    let Some(disk) = &cache.disk else { return };
-    let read = async {
-        let head = read(disk, &found, Part::Head).await?;
-        if !comes_at_once(&found) {
-            // A block that is broken in the middle would break the response off: it is looked for before, once.
-            let blocks = found.body_len.div_ceil(reviver_store::BLOCK as u64);
-            if blocks > 1 && cache.verify(key) {
-                for index in 1..blocks.min(VERIFIED) {
-                    read(disk, &found, Part::Block(index)).await?;
-                }
-            }
-            return Some((head, None));
-        }
-        let body = Some(read(disk, &found, Part::Block(0)).await?);
-        Some((head, body))
-    };
-    let admitted = match read.await {
-        Some((head, body)) => cache.admit(key, &found, &head, body, since),
-        None => false,
-    };
-    if !admitted {
-        disk.remove(key);
-    }
-}
-
-/// From the page cache where it stands there, else by a thread of the store.
-async fn read(disk: &Arc<Store>, found: &Found, part: Part) -> Option<Vec<u8>> {
-    let at_once = match part {
-        Part::Head => disk.read_head(found, false),
-        Part::Block(index) => {
-            let mut block = Vec::with_capacity(found.body_len.min(reviver_store::BLOCK as u64) as usize);
-            disk.read_block(found, index, &mut block, false).map(|()| block)
-        }
-    };
-    match at_once {
-        Ok(bytes) => Some(bytes),
-        Err(ReadError::WouldBlock) => {
-            let (done, read) = tokio::sync::oneshot::channel();
-            disk.read_later(found.clone(), part, Box::new(move |result| drop(done.send(result))));
-            read.await.ok()?.ok()
-        }
-        Err(_) => None,
-    }
 }

@@ -7,6 +7,7 @@
 mod bans;
 mod control;
 mod counters;
+mod disk;
 mod fill;
 mod flight;
 mod growing;
@@ -43,9 +44,9 @@ pub use store::{Fetched, Permit, fits_buffer, invalidate, is_plain, store_whole}
 pub use object::Object;
 
 use bans::Bans;
+use disk::{disk_form, fields_on_disk, packed_of, sliced_of, split_head};
 use memory::{Memory, Slot};
-use object::{Body, Label, SETS_STATUS, Sets, read_label, write_label};
-use slices::Slicing;
+use object::{Body, SETS_STATUS, Sets, read_label};
 
 /// So many keys are remembered.
 const MOST_VERIFIED: usize = 1 << 16;
@@ -57,7 +58,6 @@ const NOT_STORABLE_MS: u64 = 120_000;
 pub struct Counts {
     pub stored: AtomicU64,
     pub purged: AtomicU64,
-    pub collapsed: AtomicU64,
 }
 
 pub struct Cache {
@@ -127,13 +127,13 @@ impl Cache {
         let disk = wanted.disk.as_ref().and_then(|disk| {
             let heard = Arc::clone(&warnings);
             let warn = move |text: String| heard.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+            let opening = warn.clone();
             let options = reviver_store::Options { path: disk.path.clone().into(), size: disk.size };
             match Store::open(options, Box::new(warn)) {
                 Ok(store) => Some(store),
                 Err(error) => {
                     // Without a disk the cache is as good, and forgets.
-                    let text = format!("{}: the cache goes on without a disk: {error}", disk.at);
-                    warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    opening(format!("{}: the cache goes on without a disk: {error}", disk.at));
                     None
                 }
             }
@@ -230,7 +230,6 @@ impl Cache {
                 self.find_variant(&sets, request, scratch, purging)
             }
             Some(Slot::NotStorable { .. }) => Finding::NotStorable,
-            Some(Slot::Uses(_)) => Finding::Nothing { varies: false },
             Some(_) => Finding::Nothing { varies: false },
             None => self.on_disk(place.primary).unwrap_or(Finding::Nothing { varies: false }),
         }
@@ -240,7 +239,7 @@ impl Cache {
         for names in &sets.sets {
             let key = variant_key(sets, names, request, scratch);
             match self.memory.get(key) {
-                Some(Slot::Object(object)) if object.parts().selecting == &scratch[16 + 8..] => {
+                Some(Slot::Object(object)) if object.parts().selecting == &scratch[SELECTING..] => {
                     return self.living(object, purging);
                 }
                 Some(Slot::NotStorable { .. }) => return Finding::NotStorable,
@@ -392,76 +391,14 @@ impl Cache {
     }
 }
 
-/// Label and head as they go to disk; the head holds the label too, so that one read brings both.
-fn disk_form(meta: &reviver_cache::Meta, label: &[u8], fields: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let mut text = Vec::with_capacity(128 + label.len());
-    write_label(meta, label, &mut text);
-    let mut head = Vec::with_capacity(4 + text.len() + fields.len());
-    head.extend_from_slice(&(text.len() as u32).to_le_bytes());
-    head.extend_from_slice(&text);
-    head.extend_from_slice(fields);
-    (text, head)
-}
+/// Where the selecting text begins in what a variant's key is made of: behind the primary key and the generation.
+const SELECTING: usize = 16 + 8;
 
-/// Before the fields of a sliced response stands how it is divided, before those of a compressed one its length.
-const SLICED: &[u8] = b"\x01sliced ";
-const PACKED: &[u8] = b"\x01packed ";
-
-fn fields_on_disk(object: &Object) -> std::borrow::Cow<'_, [u8]> {
-    let mut out;
-    match &object.body {
-        Body::Sliced(slicing) => {
-            let Slicing { slice, length, version } = **slicing;
-            out = SLICED.to_vec();
-            [slice, length, version].iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
-        }
-        Body::Packed(_, length) => {
-            out = PACKED.to_vec();
-            out.extend_from_slice(&length.to_le_bytes());
-        }
-        _ => return object.fields().into(),
-    }
-    out.extend_from_slice(object.fields());
-    out.into()
-}
-
-fn packed_of(fields: &[u8]) -> (Option<u32>, &[u8]) {
-    match fields.strip_prefix(PACKED).and_then(|rest| rest.split_first_chunk::<4>()) {
-        Some((length, rest)) => (Some(u32::from_le_bytes(*length)), rest),
-        None => (None, fields),
-    }
-}
-
-fn sliced_of(fields: &[u8]) -> (Option<Slicing>, &[u8]) {
-    let read = || {
-        let (numbers, rest) = fields.strip_prefix(SLICED)?.split_at_checked(24)?;
-        let mut numbers = numbers.chunks_exact(8).map(|n| n.try_into().map_or(0, u64::from_le_bytes));
-        let slicing = Slicing { slice: numbers.next()?, length: numbers.next()?, version: numbers.next()? };
-        (slicing.slice > 0).then_some((Some(slicing), rest))
-    };
-    read().unwrap_or((None, fields))
-}
-
-fn split_head(head: &[u8]) -> Option<(reviver_cache::Meta, Label, &[u8])> {
-    let (length, rest) = head.split_first_chunk::<4>()?;
-    let (text, fields) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    let (meta, parts) = read_label(text)?;
-    Some((meta, Label::new(parts), fields))
-}
-
-/// Key of the variant that a request selects. `scratch` holds afterwards: primary key, generation, selecting text.
+/// Key of the variant that a request selects. `scratch` holds afterwards what it is made of.
 fn variant_key(sets: &Sets, names: &[String], request: &RequestHead, scratch: &mut Vec<u8>) -> u128 {
     scratch.clear();
     scratch.extend_from_slice(&sets.key.to_le_bytes());
     scratch.extend_from_slice(&sets.generation.to_le_bytes());
     write_selecting(names, request, scratch);
     xxh3_128(scratch)
-}
-
-/// Bodies that come from disk to memory with their heads; larger ones are sent from there.
-const AT_ONCE: u64 = 16 * 1024;
-
-/// Small bodies come from disk with their heads.
-fn comes_at_once(found: &Found) -> bool {
-    found.body_len > 0 && found.body_len <= AT_ONCE
 }

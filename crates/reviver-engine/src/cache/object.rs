@@ -70,7 +70,7 @@ impl Body {
             return self;
         }
         let packed = lz4_flex::compress(&bytes);
-        if packed.len() > bytes.len() / 5 * 4 || packed.len() > super::AT_ONCE as usize {
+        if packed.len() > bytes.len() / 5 * 4 || packed.len() > super::disk::AT_ONCE as usize {
             return self;
         }
         Self::Packed(packed.into(), bytes.len() as u32)

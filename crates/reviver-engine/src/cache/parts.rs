@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reviver_cache::{ContentRange, Meta, Ranges, lines, parse_ranges, value_of};
+use reviver_cache::{ContentRange, Meta, Ranges, parse_ranges, value_of, write_without};
 use reviver_http::RequestHead;
 use reviver_store::BLOCK;
 
@@ -102,9 +102,7 @@ impl Cache {
             return false;
         }
         let mut fields = Vec::with_capacity(part.fields().len());
-        for line in lines(part.fields()).filter(|l| !l.name.eq_ignore_ascii_case(b"content-range")) {
-            fields.extend_from_slice(line.line);
-        }
+        write_without(part.fields(), &[b"content-range"], &mut fields);
         let meta = Meta { status: 200, content_length: Some(length), ..part.meta.clone() };
         let whole = pieces.is_complete();
         let body = match whole {
@@ -129,10 +127,13 @@ fn whole_of(bytes: &Arc<[u8]>) -> Body {
     Blocks::body(bytes.chunks(BLOCK).map(Arc::from).collect())
 }
 
+pub(super) fn strong_tag(fields: &[u8]) -> Option<&[u8]> {
+    value_of(fields, b"etag").filter(|tag| !tag.starts_with(b"W/"))
+}
+
 /// Whether two responses show the same strong validator.
-pub fn same_version(one: &[u8], other: &[u8]) -> bool {
-    let tag = |fields| value_of(fields, b"etag").filter(|tag| !tag.starts_with(b"W/"));
-    match (tag(one), tag(other)) {
+fn same_version(one: &[u8], other: &[u8]) -> bool {
+    match (strong_tag(one), strong_tag(other)) {
         (Some(one), Some(other)) => one == other,
         (None, None) => {
             let date = |fields| value_of(fields, b"last-modified");

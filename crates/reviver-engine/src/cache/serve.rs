@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use reviver_cache::Why;
 use reviver_flow::{BodyPlan, Flow, Relayed, ServedFrom, Slug};
 use reviver_http::{Framing, Method, write_chunk_head, write_last_chunk};
-use reviver_store::{BLOCK, Part, ReadError};
+use reviver_store::BLOCK;
 use smallvec::SmallVec;
 
 use super::Cache;
+use super::disk::read_block;
 use super::fill::Guarded;
 use super::growing::{Growing, Piece};
 use super::object::{Body, Object};
 use super::shape::{Stretch, shape};
-use super::slices::{self, Slicing};
+use super::slices::Sliced;
 use crate::connection::Connection;
 use crate::deliver::write_head;
 use crate::http2::{head_size, response_for_client};
@@ -38,13 +39,6 @@ pub struct Served {
     pub keep_alive: bool,
     /// Nothing has been written, and what is stored could not be read.
     pub unreadable: bool,
-}
-
-impl Served {
-    fn unreadable() -> Self {
-        let outcome = Relayed::NothingSent(Slug::ResponseIncomplete);
-        Self { outcome, bytes: 0, body: 0, keep_alive: false, unreadable: true }
-    }
 }
 
 /// Serves what a look found.
@@ -110,9 +104,6 @@ pub(super) async fn serve_object(
     let outcome = sender.run(work, flow, cache, object, plan, &stretches).await;
     let (bytes, body, begun) = (sender.bytes, sender.body, sender.begun);
     let unreadable = !begun && outcome == Relayed::NothingSent(Slug::ResponseIncomplete) && served.is_some();
-    if unreadable {
-        return Served::unreadable();
-    }
     Served { outcome, bytes, body, keep_alive: plan.keep_alive, unreadable }
 }
 
@@ -126,6 +117,13 @@ fn is_as_it_came(flow: &Flow<'_>, object: &Object) -> bool {
 struct Reader<'g> {
     growing: &'g Growing,
     number: usize,
+}
+
+impl<'g> Reader<'g> {
+    /// None where the place has been let go.
+    fn enter(growing: &'g Growing, at: u64) -> Option<Self> {
+        Some(Self { growing, number: growing.enter(at)? })
+    }
 }
 
 impl Drop for Reader<'_> {
@@ -182,8 +180,7 @@ impl Sender<'_, '_> {
             && !empty
         {
             let start = stretches.iter().map(|s| s.start).min().unwrap_or(0);
-            let number = growing.enter(start).ok_or_else(|| self.broken())?;
-            reader = Some(Reader { growing, number });
+            reader = Some(Reader::enter(growing, start).ok_or_else(|| self.broken())?);
             // The head waits for the first bytes: until then a failure can still be told.
             self.arrive(work, growing, start).await?;
         }
@@ -272,46 +269,41 @@ impl Sender<'_, '_> {
             }
             Body::Sliced(slicing) => {
                 let end = stretch.end.unwrap_or(slicing.length);
-                self.slices_part(work, flow, cache, object, **slicing, stretch.start, end).await
+                let sliced = Sliced { cache, whole: object, slicing: **slicing };
+                self.slices_part(work, flow, sliced, stretch.start, end).await
             }
             Body::Growing(growing) => self.growing(work, cache, object.key, growing, stretch, stand).await,
         }
     }
 
     /// Piece after piece; while one is sent the next is fetched.
-    #[allow(clippy::too_many_arguments)]
     async fn slices_part(
         &mut self,
         work: &mut Work,
         flow: &Flow<'_>,
-        cache: &Arc<Cache>,
-        whole: &Arc<Object>,
-        slicing: Slicing,
+        sliced: Sliced<'_>,
         start: u64,
         end: u64,
     ) -> Step<()> {
+        let (cache, slicing) = (sliced.cache, sliced.slicing);
         let mut at = start;
         while at < end {
             let index = at / slicing.slice;
             let (from, to) = slicing.range(index);
-            let bring = slices::bring(self.connection, work, flow, cache, whole, slicing, index);
+            let bring = sliced.bring(self.connection, work, flow, index);
             let piece = Box::pin(bring).await.map_err(|relayed| match relayed {
                 Relayed::UpstreamAborted(_) => self.broken(),
                 other => other,
             })?;
             if to < end {
-                slices::prefetch(self.connection, work, flow, cache, whole, slicing, index + 1);
+                sliced.prefetch(self.connection, work, flow, index + 1);
             }
             let stretch = Stretch { before: Vec::new(), start: at - from, end: Some(end.min(to) - from) };
-            let stand = match &piece.body {
-                Body::Growing(growing) => Some(growing.enter(stretch.start).ok_or_else(|| self.broken())?),
+            let reader = match &piece.body {
+                Body::Growing(growing) => Some(Reader::enter(growing, stretch.start).ok_or_else(|| self.broken())?),
                 _ => None,
             };
-            let reader = match (&piece.body, stand) {
-                (Body::Growing(growing), Some(number)) => Some(Reader { growing, number }),
-                _ => None,
-            };
-            let stand = stand.map(|number| (number, None));
+            let stand = reader.as_ref().map(|reader| (reader.number, None));
             Box::pin(self.stretch(work, flow, cache, &piece, &stretch, stand, false)).await?;
             drop(reader);
             at = end.min(to);
@@ -343,20 +335,7 @@ impl Sender<'_, '_> {
         let mut block = core.blocks.take_or(|| Vec::with_capacity(BLOCK));
         while at < end {
             let index = at / BLOCK as u64;
-            block.clear();
-            match disk.read_block(&found, index, &mut block, false) {
-                Ok(()) => {}
-                Err(ReadError::WouldBlock) => {
-                    let (done, read) = tokio::sync::oneshot::channel();
-                    let send = move |result| drop(done.send(result));
-                    disk.read_later(found.clone(), Part::Block(index), Box::new(send));
-                    block = match read.await {
-                        Ok(Ok(bytes)) => bytes,
-                        _ => return Err(self.broken()),
-                    };
-                }
-                Err(_) => return Err(self.broken()),
-            }
+            read_block(disk, &found, index, &mut block).await.ok_or_else(|| self.broken())?;
             let from = (at % BLOCK as u64) as usize;
             let Some(part) = block.get(from..).filter(|p| !p.is_empty()) else { return Err(self.broken()) };
             let count = ((end - at) as usize).min(part.len());
@@ -405,8 +384,7 @@ impl Sender<'_, '_> {
                     let from = (at % BLOCK as u64) as usize;
                     let Some(part) = copied.get(from..).filter(|p| !p.is_empty()) else { return Err(self.broken()) };
                     let count = most.min(part.len());
-                    let part = part[..count].to_vec();
-                    self.body_bytes(&part, false).await?;
+                    self.body_bytes(&part[..count], false).await?;
                     count
                 }
                 Piece::End if stretch.end.is_none() => break,
@@ -429,7 +407,6 @@ impl Sender<'_, '_> {
     }
 
     async fn next_piece(&mut self, work: &mut Work, growing: &Growing, at: u64, copied: &mut Vec<u8>) -> Step<Piece> {
-        let patience = self.patience();
         let mut deadline = None;
         poll_fn(|cx| {
             if let Some(fill) = self.guarded.as_mut().and_then(|g| g.fill()) {
@@ -443,9 +420,9 @@ impl Sender<'_, '_> {
                 return Poll::Ready(Err(Relayed::ClientAborted));
             }
             let until = *deadline.get_or_insert_with(|| {
-                let now = Instant::now();
-                self.connection.wait_until(now, now + patience.1);
-                now + patience.1
+                let (now, patience) = (Instant::now(), self.patience().1);
+                self.connection.wait_until(now, now + patience);
+                now + patience
             });
             if self.connection.poll_deadline(cx, until) {
                 let stops = self.connection.core.is_stopping();
@@ -497,7 +474,6 @@ impl Sender<'_, '_> {
         let total = self.head.len() + bytes.len();
         let mut written = 0;
         let mut deadline: Option<Instant> = None;
-        let patience = if total == 0 { Duration::ZERO } else { self.patience().0 };
         let result = poll_fn(|cx| {
             while written < total {
                 let (head, body) =
@@ -515,7 +491,7 @@ impl Sender<'_, '_> {
                             let _ = fill.poll(cx);
                         }
                         let until = *deadline.get_or_insert_with(|| {
-                            let now = Instant::now();
+                            let (now, patience) = (Instant::now(), self.patience().0);
                             self.connection.wait_until(now, now + patience);
                             now + patience
                         });

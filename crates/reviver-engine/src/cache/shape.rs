@@ -1,8 +1,8 @@
 //! What a client gets of a stored response: all of it, parts, or only that it has not changed.
 
 use reviver_cache::{
-    ContentRange, Precondition, Ranges, if_range_holds, lines, parse_ranges, precondition, value_of, write_part_head,
-    write_parts_end,
+    ContentRange, Precondition, Ranges, if_range_holds, parse_ranges, precondition, value_of, write_part_head,
+    write_parts_end, write_without,
 };
 use reviver_flow::Flow;
 use reviver_http::{FieldSink, Framing, H1Sink, Method};
@@ -33,15 +33,8 @@ pub fn shape(
         // RFC 9110, section 15.4.5: no metadata of a representation that is not sent.
         let fields = &mut work.scratch;
         fields.clear();
-        for line in lines(object.fields()) {
-            let told = !line.name.eq_ignore_ascii_case(b"content-type")
-                && !line.name.eq_ignore_ascii_case(b"content-encoding")
-                && !line.name.eq_ignore_ascii_case(b"content-language")
-                && !line.name.eq_ignore_ascii_case(b"content-range");
-            if told {
-                fields.extend_from_slice(line.line);
-            }
-        }
+        let untold = [&b"content-type"[..], b"content-encoding", b"content-language", b"content-range"];
+        write_without(object.fields(), &untold, fields);
         work.response.set_stored(304, &work.scratch, Framing::None);
         return 304;
     }
@@ -62,9 +55,7 @@ pub fn shape(
             Ranges::One(start, end) => {
                 let fields = &mut work.scratch;
                 fields.clear();
-                for line in lines(object.fields()).filter(|l| !l.name.eq_ignore_ascii_case(b"content-range")) {
-                    fields.extend_from_slice(line.line);
-                }
+                write_without(object.fields(), &[b"content-range"], fields);
                 fields.extend_from_slice(b"Content-Range: ");
                 ContentRange { start, end, complete: Some(length) }.write(fields);
                 fields.extend_from_slice(b"\r\n");
@@ -76,9 +67,7 @@ pub fn shape(
             Ranges::Unsatisfiable => {
                 let fields = &mut work.scratch;
                 fields.clear();
-                for line in lines(object.fields()).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
-                    fields.extend_from_slice(line.line);
-                }
+                write_without(object.fields(), &[b"content-type"], fields);
                 let mut value = b"bytes */".to_vec();
                 value.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
                 H1Sink(fields).field(b"Content-Range", &value);
@@ -128,9 +117,7 @@ fn shape_many(
     stretches.push(Stretch { before: last, start: 0, end: Some(0) });
     let fields = &mut work.scratch;
     fields.clear();
-    for line in lines(object.fields()).filter(|l| !l.name.eq_ignore_ascii_case(b"content-type")) {
-        fields.extend_from_slice(line.line);
-    }
+    write_without(object.fields(), &[b"content-type"], fields);
     H1Sink(fields).field(b"Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
     work.response.set_stored(206, &work.scratch, Framing::Length(total));
     206

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use reviver_cache::{ContentRange, Meta, lines, value_of};
+use reviver_cache::{ContentRange, Meta, value_of, write_without};
 use reviver_flow::{Flow, Relayed, Slug};
 use reviver_http::{FieldKind, RequestHead};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use super::flight::{Boarding, Flight, Landing, Lead};
 use super::growing::Growing;
 use super::object::{Body, Object, SLICE_STATUS};
+use super::parts::strong_tag;
 use super::store::Begun;
 use super::{Cache, Finding};
 use crate::connection::Connection;
@@ -79,8 +80,7 @@ pub fn first_slice(request: &RequestHead, slice: u64) -> u64 {
 pub fn slicing_of(fields: &[u8], slice: u64, index: u64) -> Option<Slicing> {
     let range = ContentRange::parse(value_of(fields, b"content-range")?)?;
     let length = range.complete?;
-    let tag = value_of(fields, b"etag").filter(|tag| !tag.starts_with(b"W/"));
-    let version = xxh3_64(tag.or_else(|| value_of(fields, b"last-modified"))?);
+    let version = xxh3_64(strong_tag(fields).or_else(|| value_of(fields, b"last-modified"))?);
     let slicing = Slicing { slice, length, version };
     ((range.start, range.end) == slicing.range(index)).then_some(slicing)
 }
@@ -89,9 +89,7 @@ impl Cache {
     /// The object that stands for all pieces, made of the answer to the request for one.
     pub(super) fn whole_of(begun: Begun, slicing: Slicing) -> Object {
         let mut fields = Vec::with_capacity(begun.fields.len());
-        for line in lines(&begun.fields).filter(|l| !l.name.eq_ignore_ascii_case(b"content-range")) {
-            fields.extend_from_slice(line.line);
-        }
+        write_without(&begun.fields, &[b"content-range"], &mut fields);
         let meta = Meta { status: 200, content_length: Some(slicing.length), ..begun.meta.clone() };
         let object = Object::new(begun.key, begun.label.bytes(), meta, &fields, Body::Sliced(Arc::new(slicing)));
         object.born_at(begun.born)
@@ -113,67 +111,61 @@ impl Cache {
     }
 }
 
-/// Brings a piece: from the store, from a fetch that is under way, or from one that it begins.
-pub async fn bring(
-    connection: &mut Connection,
-    work: &mut Work,
-    flow: &Flow<'_>,
-    cache: &Arc<Cache>,
-    whole: &Arc<Object>,
-    slicing: Slicing,
-    index: u64,
-) -> Result<Arc<Object>, Relayed> {
-    let key = slice_key(whole.key, slicing, index);
-    for _ in 0..3 {
-        match cache.piece(key) {
-            Finding::Object(object) => return Ok(object),
-            Finding::OnDisk(key, found, since) => {
-                super::lookup::load(cache, key, found, since).await;
-                continue;
+/// A sliced response with where its pieces are kept.
+#[derive(Clone, Copy)]
+pub struct Sliced<'a> {
+    pub cache: &'a Arc<Cache>,
+    pub whole: &'a Arc<Object>,
+    pub slicing: Slicing,
+}
+
+impl Sliced<'_> {
+    fn key(&self, index: u64) -> u128 {
+        slice_key(self.whole.key, self.slicing, index)
+    }
+
+    /// Brings a piece: from the store, from a fetch that is under way, or from one that it begins.
+    pub async fn bring(
+        &self,
+        connection: &mut Connection,
+        work: &mut Work,
+        flow: &Flow<'_>,
+        index: u64,
+    ) -> Result<Arc<Object>, Relayed> {
+        for _ in 0..3 {
+            match self.cache.piece(self.key(index)) {
+                Finding::Object(object) => return Ok(object),
+                Finding::OnDisk(key, found, since) => {
+                    super::disk::load(self.cache, key, found, since).await;
+                    continue;
+                }
+                _ => {}
             }
-            _ => {}
+            let flight = self.begin(connection, work, flow, index);
+            match wait(connection, work, &flight).await? {
+                Landing::Shared(object) => return Ok(object),
+                Landing::Alone | Landing::Failed => {}
+            }
         }
-        let flight = begin(connection, work, flow, cache, whole, slicing, index);
-        match wait(connection, work, &flight).await? {
-            Landing::Shared(object) => return Ok(object),
-            Landing::Alone | Landing::Failed => {}
+        Err(Relayed::UpstreamAborted(Slug::ResponseIncomplete))
+    }
+
+    /// Begins to fetch a piece that will be needed, where it is not there.
+    pub fn prefetch(&self, connection: &Connection, work: &Work, flow: &Flow<'_>, index: u64) {
+        if matches!(self.cache.piece(self.key(index)), Finding::Nothing { .. }) {
+            self.begin(connection, work, flow, index);
         }
     }
-    Err(Relayed::UpstreamAborted(Slug::ResponseIncomplete))
-}
 
-/// Begins to fetch a piece that will be needed, where it is not there.
-pub fn prefetch(
-    connection: &Connection,
-    work: &Work,
-    flow: &Flow<'_>,
-    cache: &Arc<Cache>,
-    whole: &Arc<Object>,
-    slicing: Slicing,
-    index: u64,
-) {
-    let key = slice_key(whole.key, slicing, index);
-    if matches!(cache.piece(key), Finding::Nothing { .. }) {
-        begin(connection, work, flow, cache, whole, slicing, index);
-    }
-}
-
-fn begin(
-    connection: &Connection,
-    work: &Work,
-    flow: &Flow<'_>,
-    cache: &Arc<Cache>,
-    whole: &Arc<Object>,
-    slicing: Slicing,
-    index: u64,
-) -> Arc<Flight> {
-    match cache.flights.board(slice_key(whole.key, slicing, index)) {
-        Boarding::Wait(flight) => flight,
-        Boarding::Lead(lead) => {
-            let flight = lead.flight();
-            let job = Job::Slice { whole: Arc::clone(whole), index, lead: Some(lead) };
-            start(connection, work, flow, job);
-            flight
+    fn begin(&self, connection: &Connection, work: &Work, flow: &Flow<'_>, index: u64) -> Arc<Flight> {
+        match self.cache.flights.board(self.key(index)) {
+            Boarding::Wait(flight) => flight,
+            Boarding::Lead(lead) => {
+                let flight = lead.flight();
+                let job = Job::Slice { whole: Arc::clone(self.whole), index, lead: Some(lead) };
+                start(connection, work, flow, job);
+                flight
+            }
         }
     }
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use reviver_cache::{
-    Exchanged, Meta, Refusal, Vary, groups_of, tags_of, value_of, vary_of, write_selecting, write_stored_fields,
-};
+use reviver_cache::{Exchanged, Meta, Refusal, Vary, groups_of, tags_of, value_of, vary_of, write_stored_fields};
 use reviver_flow::Flow;
 use reviver_http::{Framing, Method, RequestHead};
 use reviver_plan::Snapshot;
@@ -15,7 +13,7 @@ use super::bans::{Selector, origin_of};
 use super::flight::Lead;
 use super::memory::Slot;
 use super::object::{Body, INLINE, Label, LabelParts, MOST_SETS, Object, SETS_STATUS, Sets, url_of};
-use super::{Cache, Place, variant_key};
+use super::{Cache, Place, SELECTING, variant_key};
 use crate::work::Work;
 
 /// Fields that a server gets from the proxy, and not as the client sent them.
@@ -143,12 +141,11 @@ impl Cache {
         if place.key.contains(&b'\n') {
             self.keys_have_lines.store(true, Ordering::Relaxed);
         }
-        let mut selecting = Vec::new();
-        write_selecting(&names, &work.request, &mut selecting);
+        let selecting = if sets.is_some() { &work.scratch[SELECTING..] } else { &[] };
         let parts = LabelParts {
             space: place.space,
             key: place.key,
-            selecting: &selecting,
+            selecting,
             tags: tags.as_bytes(),
             groups: groups.as_bytes(),
             content_type: value_of(&fields, b"content-type").unwrap_or_default(),
@@ -164,7 +161,7 @@ impl Cache {
         let Some(sets) = begun.sets.take() else { return };
         if let Some(disk) = &self.disk {
             let meta = Meta { status: SETS_STATUS, ..begun.meta.clone() };
-            let (label, mut head) = super::disk_form(&meta, sets.label.bytes(), &[]);
+            let (label, mut head) = super::disk::disk_form(&meta, sets.label.bytes(), &[]);
             head.extend_from_slice(&sets.to_bytes());
             disk.put(sets.key, label, head, Vec::new());
         }
