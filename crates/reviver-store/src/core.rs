@@ -87,11 +87,7 @@ impl Core {
     /// Also what is on its way. With `only`, where it still is that object.
     pub fn remove(&self, key: Key, only: Option<&Found>) -> bool {
         let mut shard = self.table.shard(key);
-        let meant = match only {
-            None => shard.knows(key),
-            Some(found) => shard.slot(key).is_some_and(|slot| slot.sequence() == found.slot.sequence()),
-        };
-        if !meant {
+        if !shard.is_meant(key, only) {
             return false;
         }
         // first in the table: when the writer sees the note, the segment may be dead already
@@ -103,11 +99,7 @@ impl Core {
 
     pub fn soften(&self, key: Key, only: Option<&Found>) -> bool {
         let mut shard = self.table.shard(key);
-        let meant = match only {
-            None => shard.knows(key),
-            Some(found) => shard.slot(key).is_some_and(|slot| slot.sequence() == found.slot.sequence()),
-        };
-        if !meant {
+        if !shard.is_meant(key, only) {
             return false;
         }
         let sequence = self.queue.next_sequence();

@@ -280,6 +280,14 @@ impl Shard {
         self.slot(key).is_some() || self.pending.find(hash(key), |pending| pending.key == key).is_some()
     }
 
+    /// The same; with `only`, whether it still is that object.
+    pub fn is_meant(&self, key: Key, only: Option<&Found>) -> bool {
+        match only {
+            None => self.knows(key),
+            Some(found) => self.slot(key).is_some_and(|slot| slot.sequence() == found.slot.sequence()),
+        }
+    }
+
     fn pending_mut(&mut self, key: Key) -> Option<&mut Pending> {
         self.pending.find_mut(hash(key), |pending| pending.key == key)
     }
