@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cache import Case, Stage, case, checked, goes, hits, stage
+from tests.support.cache import Case, Stage, by_title, case, checked, goes, hits, stage
 
 HOUR = "Cache-Control: max-age=3600"
 AUTHORIZED = ("Authorization: Basic dGhlaXI6b3du",)
@@ -297,10 +297,6 @@ VARYING = [
 def on(request: pytest.FixtureRequest) -> Iterator[Stage]:
     with stage(request.param) as ready:
         yield ready
-
-
-def by_title(rows: list[Case]) -> list[object]:
-    return [pytest.param(row, id=row.title) for row in rows]
 
 
 @pytest.mark.parametrize("row", by_title(STORING))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cache import Answer, Case, Script, Stage, case, checked, goes, hits, stage
+from tests.support.cache import Answer, Case, Script, Stage, by_title, case, checked, goes, hits, stage
 from tests.support.client import Client
 from tests.support.origin import Exchange, Origin, replies, responds
 
@@ -237,10 +237,6 @@ INVALIDATION = [
 def on(request: pytest.FixtureRequest) -> Iterator[Stage]:
     with stage(request.param) as ready:
         yield ready
-
-
-def by_title(rows: list[Case]) -> list[object]:
-    return [pytest.param(row, id=row.title) for row in rows]
 
 
 @pytest.mark.parametrize("row", by_title(REQUESTS))

@@ -14,6 +14,8 @@ from email.utils import formatdate
 from itertools import count
 from typing import Any
 
+import pytest
+
 from tests.support.client import Client, Response
 from tests.support.origin import Exchange, Handler, Origin, Request
 from tests.support.proxy import Config, Proxy, forward, reverse
@@ -285,3 +287,8 @@ def stats(proxy: Proxy) -> Any:
     done = proxy.cli("cache", "stats", "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def by_title(rows: list[Case]) -> list[object]:
+    """The rows as parameters of a test, each named by its title."""
+    return [pytest.param(row, id=row.title) for row in rows]
