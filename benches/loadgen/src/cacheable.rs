@@ -9,6 +9,7 @@ use memchr::memmem;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::accept::accept_all;
 use crate::client::asks_to_close;
 
 const LISTENER: Token = Token(0);
@@ -59,7 +60,18 @@ pub fn serve(at: SocketAddr) -> io::Result<()> {
         for event in &events {
             let Token(token) = event.token();
             if event.token() == LISTENER {
-                accept(&listener, &poll, &mut connections, &mut free, &mut origin.accepted)?;
+                accept_all(&listener, &poll, FIRST_CONNECTION, &mut connections, &mut free, |stream| {
+                    origin.accepted += 1;
+                    Connection {
+                        stream,
+                        number: origin.accepted,
+                        pending: Vec::new(),
+                        head: Vec::new(),
+                        writing: None,
+                        waiting: false,
+                        close: false,
+                    }
+                })?;
                 continue;
             }
             let slot = token - FIRST_CONNECTION;
@@ -84,40 +96,6 @@ pub fn serve(at: SocketAddr) -> io::Result<()> {
                 free.push(slot);
             }
         }
-    }
-}
-
-fn accept(
-    listener: &TcpListener,
-    poll: &Poll,
-    connections: &mut Vec<Option<Connection>>,
-    free: &mut Vec<usize>,
-    accepted: &mut u64,
-) -> io::Result<()> {
-    loop {
-        let mut stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            // out of files: better no origin than a slow one
-            Err(error) => return Err(error),
-        };
-        stream.set_nodelay(true)?;
-        let slot = free.pop().unwrap_or(connections.len());
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut stream, Token(FIRST_CONNECTION + slot), interest)?;
-        if slot == connections.len() {
-            connections.push(None);
-        }
-        *accepted += 1;
-        connections[slot] = Some(Connection {
-            stream,
-            number: *accepted,
-            pending: Vec::new(),
-            head: Vec::new(),
-            writing: None,
-            waiting: false,
-            close: false,
-        });
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything on the load's side shares one core, so each command spends as little as it can: the origin
 //! answers from memory and the clients discard bodies inside the kernel.
 
+mod accept;
 mod cacheable;
 mod client;
 mod handshakes;

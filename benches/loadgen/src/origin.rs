@@ -8,6 +8,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::accept::accept_all;
 use crate::client::asks_to_close;
 
 const HTTP: Token = Token(0);
@@ -84,28 +85,13 @@ pub fn serve(http: SocketAddr, bulk: SocketAddr, echo: SocketAddr) -> io::Result
             let Token(token) = event.token();
             if token < FIRST_CONNECTION {
                 let (listener, _, service) = &listeners[token];
-                loop {
-                    let mut stream = match listener.accept() {
-                        Ok((stream, _)) => stream,
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                        // out of files: better no origin than a slow one
-                        Err(error) => return Err(error),
-                    };
-                    stream.set_nodelay(true)?;
-                    let slot = free.pop().unwrap_or(connections.len());
-                    let interest = Interest::READABLE | Interest::WRITABLE;
-                    poll.registry().register(&mut stream, Token(FIRST_CONNECTION + slot), interest)?;
-                    if slot == connections.len() {
-                        connections.push(None);
-                    }
-                    connections[slot] = Some(Connection {
-                        stream,
-                        service: *service,
-                        pending: Vec::new(),
-                        writing: None,
-                        close: false,
-                    });
-                }
+                accept_all(listener, &poll, FIRST_CONNECTION, &mut connections, &mut free, |stream| Connection {
+                    stream,
+                    service: *service,
+                    pending: Vec::new(),
+                    writing: None,
+                    close: false,
+                })?;
                 continue;
             }
             let slot = token - FIRST_CONNECTION;
