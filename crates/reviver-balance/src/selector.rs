@@ -4,15 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::schedule::schedule;
 
-/// A server of a pool, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Share of the traffic in proportion to the other members of the tier; 0 takes none.
-    pub weight: u32,
-    /// Only chosen when no other server is left.
-    pub backup: bool,
-}
-
 /// Chooses servers of one pool; shared by all workers.
 ///
 /// First tries follow one schedule, whichever worker asks, so that shares are exact over each cycle.
@@ -26,11 +17,11 @@ pub struct Selector {
 
 impl Selector {
     /// The index of a server is its place among `members`.
-    pub fn new(members: impl IntoIterator<Item = Member>) -> Self {
+    pub fn new(members: impl IntoIterator<Item = (u32, bool)>) -> Self {
         let (mut primaries, mut backups) = (Vec::new(), Vec::new());
-        for (index, member) in (0u32..).zip(members) {
-            if member.weight > 0 {
-                if member.backup { &mut backups } else { &mut primaries }.push((index, member.weight));
+        for (index, (weight, backup)) in (0u32..).zip(members) {
+            if weight > 0 {
+                if backup { &mut backups } else { &mut primaries }.push((index, weight));
             }
         }
         Self { primaries: Tier::new(&primaries), backups: Tier::new(&backups) }
@@ -93,12 +84,14 @@ mod tests {
 
     use super::*;
 
+    type Member = (u32, bool);
+
     fn member(weight: u32) -> Member {
-        Member { weight, backup: false }
+        (weight, false)
     }
 
     fn backup(weight: u32) -> Member {
-        Member { weight, backup: true }
+        (weight, true)
     }
 
     fn counts(picks: impl Iterator<Item = u32>) -> HashMap<u32, usize> {
@@ -164,7 +157,7 @@ mod tests {
     }
 
     fn pools() -> impl Strategy<Value = Vec<Member>> {
-        let member = (0u32..=60, any::<bool>()).prop_map(|(weight, backup)| Member { weight, backup });
+        let member = (0u32..=60, any::<bool>());
         prop::collection::vec(member, 0..12)
     }
 
@@ -172,8 +165,8 @@ mod tests {
         #[test]
         fn shares_are_exact_over_one_cycle(members in pools(), cycles in 1usize..4) {
             let selector = Selector::new(members.iter().copied());
-            let primary = members.iter().any(|m| m.weight > 0 && !m.backup);
-            let share = |m: &Member| if m.backup == primary { 0 } else { m.weight as usize };
+            let primary = members.iter().any(|m| m.0 > 0 && !m.1);
+            let share = |m: &Member| if m.1 == primary { 0 } else { m.0 as usize };
             // a whole number of cycles, since the sum of the reduced weights divides that of the weights
             let picks = members.iter().map(share).sum::<usize>() * cycles;
             let counts = counts((0..picks).filter_map(|_| selector.next(&[])));
@@ -193,10 +186,10 @@ mod tests {
                 prop_assert!(!tried.contains(&server));
                 tried.push(server);
             }
-            let is_backup: Vec<bool> = tried.iter().map(|&server| members[server as usize].backup).collect();
+            let is_backup: Vec<bool> = tried.iter().map(|&server| members[server as usize].1).collect();
             prop_assert!(is_backup.is_sorted());
             tried.sort_unstable();
-            let expected: Vec<u32> = (0..).zip(&members).filter(|(_, m)| m.weight > 0).map(|(i, _)| i).collect();
+            let expected: Vec<u32> = (0..).zip(&members).filter(|(_, m)| m.0 > 0).map(|(i, _)| i).collect();
             prop_assert_eq!(tried, expected);
         }
 

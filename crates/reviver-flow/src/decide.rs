@@ -26,6 +26,11 @@ pub(crate) enum Verdict {
         route: u32,
         pool: u32,
     },
+    /// To one of the pools of a split, by a route.
+    Split {
+        route: u32,
+        split: u32,
+    },
     /// To the destination that the request names.
     Forward,
     ForwardTunnel,
@@ -120,6 +125,8 @@ pub(crate) fn route(snapshot: &Snapshot, head: &RequestHead, client: &Client) ->
         Action::Redirect(_) => Verdict::Redirect(index),
         Action::Pool(_) if spent_max_forwards(head) => Verdict::MaxForwards,
         Action::Pool(pool) => Verdict::Pool { route: index, pool: *pool },
+        Action::Split(_) if spent_max_forwards(head) => Verdict::MaxForwards,
+        Action::Split(split) => Verdict::Split { route: index, split: *split },
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
+use reviver_balance::{Ask, Choice, Lease};
 use reviver_cache::Why;
 use reviver_http::{RequestHead, ResponseHead};
 use reviver_plan::{Action, Retry, Role, Route, Snapshot};
@@ -61,6 +62,8 @@ pub struct Flow<'s> {
     tunnel: bool,
     known: bool,
     pub(crate) tried: SmallVec<[u32; 8]>,
+    /// The server in use counts this request as long as this is kept.
+    pub(crate) lease: Option<Lease<'s>>,
     /// The connection in use had served another request before.
     reused: bool,
     /// A kept connection was found dead, and a fresh one has been asked for.
@@ -91,6 +94,7 @@ impl<'s> Flow<'s> {
             tunnel: false,
             known: false,
             tried: SmallVec::new(),
+            lease: None,
             reused: false,
             renewed: false,
             renewals: 0,
@@ -317,6 +321,8 @@ impl<'s> Flow<'s> {
                 self.note(Phase::Route, VerdictKind::Continue, self.record.reason, || format!("pool {name}"));
                 self.through_cache()
             }
+            // It has become a verdict for a pool before.
+            Verdict::Split { .. } => self.fail(Slug::InternalError.into()),
             Verdict::Forward | Verdict::ForwardTunnel => {
                 self.tunnel = verdict == Verdict::ForwardTunnel;
                 self.record.reason = if self.tunnel { Slug::Tunnelled.into() } else { Slug::Forwarded.into() };
@@ -361,7 +367,10 @@ impl<'s> Flow<'s> {
 
     /// Phase `upstream_select`: a server of the pool that was not tried yet.
     fn select(&mut self, pool: u32) -> Option<Command> {
-        let server = self.snapshot.pools.get(pool as usize)?.next(&self.tried)?;
+        let ask = Ask { now: self.mark, hash: 0, tried: &self.tried, pinned: None, queued: false };
+        let Choice::Server(lease) = self.snapshot.pools.get(pool as usize)?.choose(&ask) else { return None };
+        let server = lease.index();
+        self.lease = Some(lease);
         self.tried.push(server);
         self.record.server = Some(server);
         let address = self.snapshot.server(pool, server).map_or("", |s| s.address.as_str());

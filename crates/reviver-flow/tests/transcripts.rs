@@ -78,7 +78,7 @@ fn attempts_are_bounded() {
     halves["reverse"]["routes"][0] = route(
         "all",
         json!({"pool": 0}),
-        json!({"retry": {"attempts": 2, "on_connect": true, "on_reset": true, "on_status": []}}),
+        json!({"retry": {"attempts": 2, "on_connect": true, "on_reset": true, "on_status": [], "backoff_ms": 0, "max_backoff_ms": 0, "try_ms": 0}}),
     );
     Script::new(plan(halves))
         .on(client(GET))
@@ -95,7 +95,7 @@ fn a_status_is_retried_where_the_route_says_so() {
     halves["reverse"]["routes"][0] = route(
         "all",
         json!({"pool": 0}),
-        json!({"retry": {"attempts": 3, "on_connect": true, "on_reset": true, "on_status": [503]}}),
+        json!({"retry": {"attempts": 3, "on_connect": true, "on_reset": true, "on_status": [503], "backoff_ms": 0, "max_backoff_ms": 0, "try_ms": 0}}),
     );
     let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
     Script::new(plan(halves))

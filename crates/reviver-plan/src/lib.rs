@@ -1,12 +1,15 @@
 //! The compiled configuration: [`Plan`] (what Python hands over), its schema and fingerprint, and the
 //! [`Snapshot`] that the engine decides by.
 
+mod balance;
+mod balancing;
 mod cache;
 mod caching;
 mod plan;
 mod schema;
 mod snapshot;
 
+pub use balance::*;
 pub use cache::*;
 pub use caching::{CacheRules, Caching};
 pub use plan::*;

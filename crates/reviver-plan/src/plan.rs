@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cache, CachePolicy};
+use crate::{Balance, Cache, CachePolicy, HashOn, Health, Outlier, Queue, RateLimit, RetryBudget, Split, Sticky};
 
 /// Where in the configuration a rule was written: `file:line`, as a person would open it.
 pub type Place = String;
@@ -253,6 +253,7 @@ pub struct Reverse {
     /// The first match wins.
     pub routes: Vec<Route>,
     pub pools: Vec<Pool>,
+    pub splits: Vec<Split>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -271,8 +272,11 @@ pub struct Route {
     pub idle_ms: u64,
     /// Bound on the request body in bytes; 0 is no bound.
     pub body: u64,
-    /// None: nothing of this route is stored or served from the store. Only with [`Action::Pool`].
+    /// None: nothing of this route is stored or served from the store. Only with [`Action::Pool`] and
+    /// [`Action::Split`].
     pub cache: Option<CachePolicy>,
+    /// All must let a request through.
+    pub limits: Vec<RateLimit>,
 }
 
 /// All conditions that are given must hold; within one condition any value may.
@@ -337,6 +341,8 @@ pub enum ValuePattern {
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     Pool(PoolIndex),
+    /// Index of a split in [`Reverse::splits`].
+    Split(u32),
     Respond(Respond),
     Redirect(Redirect),
 }
@@ -391,6 +397,12 @@ pub struct Retry {
     pub on_reset: bool,
     /// Response statuses that are retried.
     pub on_status: Vec<u16>,
+    /// Waited before the second try; doubled for each further one, and shortened at random by up to half.
+    pub backoff_ms: u64,
+    pub max_backoff_ms: u64,
+    /// From the end of the request to the first byte of the response, of each try that another can follow; 0: as long
+    /// as `first_byte_ms`.
+    pub try_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -400,6 +412,20 @@ pub struct Pool {
     pub at: Place,
     pub servers: Vec<Server>,
     pub balance: Balance,
+    /// For [`Balance::Hash`] and [`Balance::Maglev`].
+    pub hash_on: HashOn,
+    /// Percent of its fair share that a server may carry by [`Balance::Hash`]; 0: no bound.
+    pub hash_bound: u32,
+    pub sticky: Option<Sticky>,
+    pub health: Option<Health>,
+    /// None: none is ever taken out by what its answers show.
+    pub outlier: Option<Outlier>,
+    /// How long the share of a server that has come back grows from a tenth.
+    pub slow_start_ms: u64,
+    pub queue: Queue,
+    /// With fewer servers than this up, all are used as if they were; 0: never.
+    pub panic: crate::BasisPoints,
+    pub retry_budget: RetryBudget,
     /// None: plain TCP.
     pub tls: Option<UpstreamTls>,
     pub protocol: UpstreamProtocol,
@@ -421,12 +447,8 @@ pub struct Server {
     pub weight: u32,
     /// Only used when no other server is left.
     pub backup: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Balance {
-    RoundRobin,
+    /// Requests and tunnels at the same time, all workers together; 0: no bound.
+    pub max_connections: u32,
 }
 
 /// The forward half: who may use it, for what, and what the origin learns of them.

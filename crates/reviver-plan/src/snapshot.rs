@@ -4,16 +4,17 @@
 //! with a plan is found here, with the place where a person wrote it; a request finds no more errors.
 
 use ipnet::IpNet;
-use reviver_balance::{Member, Selector};
+use reviver_balance::{Pool as Balancer, SplitState};
 use reviver_http::is_token;
 use reviver_policy::{
     CertificateMatcher, Matcher, NetSet, PathRewrite, PatternError, PortRangeError, PortSet, Router, RouterError,
     Template, TemplateError,
 };
 
+use crate::balancing::{balancer, split_state};
 use crate::caching::Caching;
 use crate::{
-    Action, HeaderRules, Listener, Match, NamedPattern, PathPattern, Place, Plan, Pool, Rewrite, Route, Server,
+    Action, HeaderRules, Listener, Match, NamedPattern, PathPattern, Place, Plan, Pool, Rewrite, Route, Server, Split,
     ValuePattern,
 };
 
@@ -41,6 +42,10 @@ pub enum BuildCause {
     Ports(#[from] PortRangeError),
     #[error("there is no pool {0}")]
     Pool(u32),
+    #[error("there is no split {0}")]
+    Split(u32),
+    #[error("the weights add up to {0} and not to 10000")]
+    Weights(u64),
     #[error("`{}` is not a header field name", .0.escape_default())]
     FieldName(String),
     #[error("the value of the header field `{}` holds a control character", .0.escape_default())]
@@ -66,7 +71,11 @@ pub struct Snapshot {
     /// For each route; none where it does not redirect.
     pub redirects: Vec<Option<Template>>,
     /// For each pool.
-    pub pools: Vec<Selector>,
+    pub pools: Vec<Balancer>,
+    /// For each split.
+    pub splits: Vec<SplitState>,
+    /// For each split: who may choose by its `force` header.
+    pub forcers: Vec<NetSet>,
     /// Proxies whose forwarding fields are believed.
     pub trusted: NetSet,
     /// Clients of the forward half; empty is any.
@@ -81,11 +90,16 @@ pub struct Snapshot {
 impl Snapshot {
     /// Compiles a plan; the error is the first that was found.
     pub fn build(plan: Plan) -> Result<Self, BuildError> {
+        Self::build_after(plan, None)
+    }
+
+    /// The same, keeping what `earlier` has learnt of the servers that both name.
+    pub fn build_after(plan: Plan, earlier: Option<&Self>) -> Result<Self, BuildError> {
         if plan.workers == 0 {
             return Err(error("", "workers".into(), BuildCause::Workers));
         }
-        let (routes, pools) = match &plan.reverse {
-            Some(reverse) => (reverse.routes.as_slice(), reverse.pools.as_slice()),
+        let (routes, pools, splits) = match &plan.reverse {
+            Some(reverse) => (reverse.routes.as_slice(), reverse.pools.as_slice(), reverse.splits.as_slice()),
             None => Default::default(),
         };
         let router = plan.reverse.as_ref().map(|reverse| {
@@ -98,14 +112,23 @@ impl Snapshot {
         let (mut rewrites, mut redirects) = (Vec::new(), Vec::new());
         for route in routes {
             let at_route = |cause| error(&route.at, format!("route {}", route.name), cause);
-            check_route(route, pools).map_err(at_route)?;
+            check_route(route, pools, splits).map_err(at_route)?;
             rewrites.push(path_rewrite(&route.rewrite).map_err(|e| at_route(e.into()))?);
             redirects.push(redirect(&route.action).map_err(|e| at_route(e.into()))?);
         }
         for pool in pools {
             check_pool(pool)?;
         }
-        let selectors = pools.iter().map(selector).collect();
+        for split in splits {
+            let at_split = |cause| error(&split.at, format!("split {}", split.name), cause);
+            check_split(split, pools).map_err(at_split)?;
+        }
+        let balancers = pools.iter().map(|pool| balancer(pool, earlier)).collect();
+        let states = splits.iter().map(|split| split_state(split, earlier)).collect();
+        let forcers = splits
+            .iter()
+            .map(|split| NetSet::new(split.force.iter().flat_map(|f| f.clients.iter().copied())))
+            .collect();
         let connect_ports = match &plan.forward {
             Some(forward) => PortSet::new(forward.connect_ports.iter().copied())
                 .map_err(|e| error(&forward.connect_ports_at, "forward".into(), e.into()))?,
@@ -116,7 +139,9 @@ impl Snapshot {
             router,
             rewrites,
             redirects,
-            pools: selectors,
+            pools: balancers,
+            splits: states,
+            forcers,
             trusted: NetSet::new(plan.trusted_proxies.iter().copied()),
             clients: NetSet::new(clients.iter().copied()),
             connect_ports,
@@ -136,6 +161,10 @@ impl Snapshot {
 
     pub fn pool(&self, index: u32) -> Option<&Pool> {
         self.plan.reverse.as_ref()?.pools.get(index as usize)
+    }
+
+    pub fn split(&self, index: u32) -> Option<&Split> {
+        self.plan.reverse.as_ref()?.splits.get(index as usize)
     }
 
     pub fn server(&self, pool: u32, index: u32) -> Option<&Server> {
@@ -202,15 +231,11 @@ fn path_rewrite(rewrite: &Rewrite) -> Result<Option<PathRewrite>, PatternError> 
 fn redirect(action: &Action) -> Result<Option<Template>, TemplateError> {
     match action {
         Action::Redirect(redirect) => Template::parse(&redirect.to).map(Some),
-        Action::Pool(_) | Action::Respond(_) => Ok(None),
+        Action::Pool(_) | Action::Split(_) | Action::Respond(_) => Ok(None),
     }
 }
 
-fn selector(pool: &Pool) -> Selector {
-    Selector::new(pool.servers.iter().map(|server| Member { weight: server.weight, backup: server.backup }))
-}
-
-fn check_route(route: &Route, pools: &[Pool]) -> Result<(), BuildCause> {
+fn check_route(route: &Route, pools: &[Pool], splits: &[Split]) -> Result<(), BuildCause> {
     check_header_rules(&route.request_headers)?;
     check_header_rules(&route.response_headers)?;
     if let Some(host) = &route.rewrite.host {
@@ -219,6 +244,8 @@ fn check_route(route: &Route, pools: &[Pool]) -> Result<(), BuildCause> {
     match &route.action {
         Action::Pool(pool) if pools.get(*pool as usize).is_none() => Err(BuildCause::Pool(*pool)),
         Action::Pool(_) => Ok(()),
+        Action::Split(split) if splits.get(*split as usize).is_none() => Err(BuildCause::Split(*split)),
+        Action::Split(_) => Ok(()),
         Action::Respond(respond) => {
             check_status(respond.status, (200..=599).contains(&respond.status))?;
             check_field("content-type", &respond.content_type)?;
@@ -227,6 +254,16 @@ fn check_route(route: &Route, pools: &[Pool]) -> Result<(), BuildCause> {
         Action::Redirect(redirect) => {
             check_status(redirect.status, matches!(redirect.status, 301 | 302 | 303 | 307 | 308))
         }
+    }
+}
+
+fn check_split(split: &Split, pools: &[Pool]) -> Result<(), BuildCause> {
+    if let Some(variant) = split.variants.iter().find(|v| pools.get(v.pool as usize).is_none()) {
+        return Err(BuildCause::Pool(variant.pool));
+    }
+    match split.variants.iter().map(|v| u64::from(v.weight)).sum() {
+        10_000 => split.response_header.as_deref().map_or(Ok(()), check_name),
+        sum => Err(BuildCause::Weights(sum)),
     }
 }
 

@@ -15,13 +15,13 @@ fn route(name: &str, at: &str, matches: Value, action: Value) -> Value {
         "rewrite": {"strip_prefix": null, "replace": null, "add_prefix": null, "host": null},
         "request_headers": {"set": [], "add": [], "remove": []},
         "response_headers": {"set": [], "add": [], "remove": []},
-        "retry": {"attempts": 2, "on_connect": true, "on_reset": true, "on_status": []},
-        "connect_ms": 5000, "first_byte_ms": 60000, "idle_ms": 60000, "body": 0, "cache": null,
+        "retry": {"attempts": 2, "on_connect": true, "on_reset": true, "on_status": [], "backoff_ms": 0, "max_backoff_ms": 0, "try_ms": 0},
+        "connect_ms": 5000, "first_byte_ms": 60000, "idle_ms": 60000, "body": 0, "cache": null, "limits": [],
     })
 }
 
 fn server(address: &str, weight: u32, backup: bool) -> Value {
-    json!({"address": address, "at": "r.yaml:31", "weight": weight, "backup": backup})
+    json!({"address": address, "at": "r.yaml:31", "weight": weight, "backup": backup, "max_connections": 0})
 }
 
 fn document() -> Value {
@@ -62,10 +62,14 @@ fn document() -> Value {
             ],
             "pools": [{
                 "name": "api", "at": "r.yaml:30", "balance": "round_robin", "max_idle": 8, "idle_ms": 1000,
+                "hash_on": "client", "hash_bound": 125, "sticky": null, "health": null, "outlier": null,
+                "slow_start_ms": 0, "queue": {"max": 0, "timeout_ms": 1000}, "panic": 0,
+                "retry_budget": {"percent": 2000, "per_second": 10},
                 "tls": null, "protocol": "auto", "proxy_protocol": null,
                 "servers": [server("127.0.0.1:9001", 1, false), server("[::1]:9002", 0, false),
                             server("backup.internal:80", 1, true)],
             }],
+            "splits": [],
         },
         "forward": {
             "at": "r.yaml:40", "auth": null, "clients": ["127.0.0.0/8"], "clients_at": "r.yaml:41",

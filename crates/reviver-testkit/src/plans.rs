@@ -51,17 +51,31 @@ pub fn plan(halves: Value) -> Plan {
 
 /// One route to one pool of these servers, for [`plan`].
 pub fn reverse(servers: &[&str]) -> Value {
-    let servers: Vec<Value> =
-        servers.iter().map(|s| json!({"address": s, "at": "t.yaml:9", "weight": 1, "backup": false})).collect();
+    let servers: Vec<Value> = servers
+        .iter()
+        .map(|s| json!({"address": s, "at": "t.yaml:9", "weight": 1, "backup": false, "max_connections": 0}))
+        .collect();
     json!({
         "reverse": {
             "routes": [route("all", json!({"pool": 0}), json!({}))],
-            "pools": [{
-                "name": "a", "at": "t.yaml:8", "servers": servers, "balance": "round_robin",
-                "tls": null, "protocol": "auto", "proxy_protocol": null, "max_idle": 8, "idle_ms": 1000
-            }]
+            "pools": [pool("a", servers.into(), json!({}))],
+            "splits": []
         }
     })
+}
+
+/// A pool with every default; `changes` replaces whole keys.
+pub fn pool(name: &str, servers: Value, changes: Value) -> Value {
+    let mut pool = json!({
+        "name": name, "at": "t.yaml:8", "servers": servers, "balance": "round_robin",
+        "hash_on": "client", "hash_bound": 125, "sticky": null, "health": null, "outlier": null, "slow_start_ms": 0,
+        "queue": {"max": 0, "timeout_ms": 1000}, "panic": 0, "retry_budget": {"percent": 2000, "per_second": 10},
+        "tls": null, "protocol": "auto", "proxy_protocol": null, "max_idle": 8, "idle_ms": 1000
+    });
+    if let (Some(pool), Some(changes)) = (pool.as_object_mut(), changes.as_object()) {
+        pool.extend(changes.clone());
+    }
+    pool
 }
 
 /// A route with every default; `changes` replaces whole keys.
@@ -74,8 +88,10 @@ pub fn route(name: &str, action: Value, changes: Value) -> Value {
         "action": action,
         "rewrite": {"strip_prefix": null, "replace": null, "add_prefix": null, "host": null},
         "request_headers": none, "response_headers": none,
-        "retry": {"attempts": 3, "on_connect": true, "on_reset": true, "on_status": []},
-        "connect_ms": 1000, "first_byte_ms": 1000, "idle_ms": 1000, "body": 1000, "cache": null
+        "retry": {"attempts": 3, "on_connect": true, "on_reset": true, "on_status": [], "backoff_ms": 0,
+            "max_backoff_ms": 0, "try_ms": 0},
+        "connect_ms": 1000, "first_byte_ms": 1000, "idle_ms": 1000, "body": 1000, "cache": null,
+        "limits": []
     });
     if let (Some(route), Some(changes)) = (route.as_object_mut(), changes.as_object()) {
         route.extend(changes.clone());

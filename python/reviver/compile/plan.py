@@ -7,7 +7,7 @@ crates/reviver-plan/src/plan.rs.
 
 from typing import Literal, TypeAlias, TypedDict
 
-FINGERPRINT = "198ec2460d62ab7c"
+FINGERPRINT = "8f51b8c37e92baaa"
 """Fingerprint of the schema that these types were made from."""
 
 
@@ -18,10 +18,19 @@ class ActionPool(TypedDict):
     pool: int
 
 
+class ActionSplit(TypedDict):
+    """Index of a split in [`Reverse::splits`]."""
+
+    split: int
+
+
 AnonymityLevel: TypeAlias = Literal["transparent", "anonymous", "high"]
 
 
-Balance: TypeAlias = Literal["round_robin"]
+Balance: TypeAlias = Literal[
+    "random", "round_robin", "least_requests", "power_of_two", "hash", "maglev", "peak_ewma", "first"
+]
+"""How servers of one tier are chosen among."""
 
 
 class BasicAuth(TypedDict):
@@ -100,7 +109,37 @@ class FieldPolicyReplace(TypedDict):
 FieldPolicy: TypeAlias = Literal["keep", "remove", "same_host"] | FieldPolicyReplace
 
 
+class Force(TypedDict):
+    """A header field by which a client chooses: a variant's name, or `always` and `never` for a canary."""
+
+    clients: list[str]
+    """Empty: any client may."""
+    header: str
+    """Lower case."""
+
+
 ConnectPort: TypeAlias = int
+
+
+class GrpcCheck(TypedDict):
+    service: str
+    """Empty: the server as a whole."""
+
+
+class HashOnHeader(TypedDict):
+    """The value of a header field, its name in lower case; where it is missing the client's address."""
+
+    header: str
+
+
+class HashOnCookie(TypedDict):
+    """The value of a cookie; where it is missing the client's address."""
+
+    cookie: str
+
+
+HashOn: TypeAlias = Literal["client", "path"] | HashOnHeader | HashOnCookie
+"""What is hashed."""
 
 
 class HeaderRules(TypedDict):
@@ -109,6 +148,39 @@ class HeaderRules(TypedDict):
     add: list[tuple[str, str]]
     remove: list[str]
     set: list[tuple[str, str]]
+
+
+class HealthCheckGrpc(TypedDict):
+    """`grpc.health.v1.Health/Check` answers `SERVING`."""
+
+    grpc: GrpcCheck
+
+
+Status: TypeAlias = int
+
+
+class LatencyOutlier(TypedDict):
+    """A server whose mean latency is `factor` times the median of its peers."""
+
+    factor: float
+    min_requests: int
+    min_servers: int
+
+
+class LimitByHeader(TypedDict):
+    """The value of a header field, its name in lower case; where it is missing the client's address."""
+
+    header: str
+
+
+class LimitByCookie(TypedDict):
+    """Whose requests are counted together."""
+
+    cookie: str
+
+
+LimitBy: TypeAlias = Literal["client", "route"] | LimitByHeader | LimitByCookie
+"""Whose requests are counted together."""
 
 
 class Limits(TypedDict):
@@ -190,6 +262,32 @@ ProxyProtocol: TypeAlias = Literal["v1", "v2"]
 """Version of the PROXY protocol."""
 
 
+class Queue(TypedDict):
+    """Requests that wait until a server has room."""
+
+    max: int
+    """0: none waits."""
+    timeout_ms: int
+
+
+class RateLimit(TypedDict):
+    """How many requests are let through."""
+
+    at: str
+    burst: int
+    """So many at once, at least 1."""
+    by: LimitBy
+    dry_run: bool
+    """What would be refused is counted and let through."""
+    fields: bool
+    """Whether responses tell by `RateLimit` fields what is left."""
+    name: str
+    """Stands in `RateLimit` and in the log."""
+    period_ms: int
+    rate: int
+    """So many in each `period_ms`, evenly."""
+
+
 class Redirect(TypedDict):
     """`to` may hold `{scheme} {host} {path} {query} {uri}`: `{uri}` is path and query."""
 
@@ -227,12 +325,29 @@ class Respond(TypedDict):
 class Retry(TypedDict):
     attempts: int
     """Tries in all, the first included; 1 never retries."""
+    backoff_ms: int
+    """Waited before the second try; doubled for each further one, and shortened at random by up to half."""
+    max_backoff_ms: int
     on_connect: bool
     """A connection that was not established, or failed before the request was sent."""
     on_reset: bool
     """A connection lost after (part of) the request was sent and before any of the response came."""
     on_status: list[int]
     """Response statuses that are retried."""
+    try_ms: int
+    """
+    From the end of the request to the first byte of the response, of each try that another can follow; 0: as long
+    as `first_byte_ms`.
+    """
+
+
+class RetryBudget(TypedDict):
+    """How many requests may be tried again, so that an outage is not multiplied."""
+
+    per_second: int
+    """Besides those: so many in each second."""
+    percent: int
+    """Of the requests of the last ten seconds."""
 
 
 class Rewrite(TypedDict):
@@ -256,8 +371,32 @@ class Server(TypedDict):
     at: str
     backup: bool
     """Only used when no other server is left."""
+    max_connections: int
+    """Requests and tunnels at the same time, all workers together; 0: no bound."""
     weight: int
     """1 to 1000; 0 takes no traffic."""
+
+
+class SplitCookie(TypedDict):
+    max_age: int
+    """Seconds; 0: until the client's session ends."""
+    name: str
+
+
+class SplitStickyCookie(TypedDict):
+    """A cookie with a random number that the proxy sets where there is none."""
+
+    cookie: SplitCookie
+
+
+class SplitStickyHeader(TypedDict):
+    """The value of a header field, its name in lower case; a request without it is decided by itself."""
+
+    header: str
+
+
+SplitSticky: TypeAlias = Literal["none", "client"] | SplitStickyCookie | SplitStickyHeader
+"""What a person is known by, to stay with one variant."""
 
 
 StatusTtl = TypedDict(
@@ -268,6 +407,27 @@ StatusTtl = TypedDict(
         "ttl_ms": int,
     },
 )
+
+
+class Sticky(TypedDict):
+    """One client stays with one server by a signed cookie."""
+
+    at: str
+    cookie: str
+    max_age: int
+    """Seconds that the client keeps it; 0: until its session ends."""
+    secret: str
+    """What it is signed by."""
+
+
+class SuccessRate(TypedDict):
+    """A server whose share of successes is `deviations` standard deviations below the mean of all."""
+
+    deviations: float
+    min_requests: int
+    """Servers with fewer requests in an interval are not judged."""
+    min_servers: int
+    """With fewer servers that can be judged none is."""
 
 
 class SyslogUdp(TypedDict):
@@ -343,6 +503,12 @@ class ValuePatternRegex(TypedDict):
 ValuePattern: TypeAlias = Literal["present"] | ValuePatternExact | ValuePatternPrefix | ValuePatternRegex
 
 
+class Variant(TypedDict):
+    name: str
+    pool: int
+    weight: int
+
+
 class ActionRespond(TypedDict):
     respond: Respond
 
@@ -351,7 +517,7 @@ class ActionRedirect(TypedDict):
     redirect: Redirect
 
 
-Action: TypeAlias = ActionPool | ActionRespond | ActionRedirect
+Action: TypeAlias = ActionPool | ActionSplit | ActionRespond | ActionRedirect
 
 
 class Anonymity(TypedDict):
@@ -418,20 +584,58 @@ class NamedPattern(TypedDict):
     value: ValuePattern
 
 
-class Pool(TypedDict):
+class Outlier(TypedDict):
+    """When a server is taken out by what its own answers show, and for how long."""
+
     at: str
-    balance: Balance
-    idle_ms: int
-    """How long an idle upstream connection is kept."""
-    max_idle: int
-    """Idle upstream connections kept by each worker for each server."""
+    consecutive_errors: int
+    """Errors in a row; 0: this is not looked at."""
+    eject_ms: int
+    """The first ejection; each further one is longer by as much."""
+    every_ms: int
+    """How often servers are compared with each other."""
+    latency: LatencyOutlier | None
+    max_eject_ms: int
+    max_ejected: int
+    """Of the pool's servers at the same time; one may always be."""
+    statuses: list[tuple[Status, Status]]
+    """Inclusive ranges of statuses that count as errors, besides failures of the connection."""
+    success_rate: SuccessRate | None
+
+
+class Split(TypedDict):
+    """Traffic divided among variants of one application."""
+
+    at: str
+    canary: bool
+    """The first variant is a canary."""
+    force: Force | None
     name: str
-    protocol: UpstreamProtocol
-    proxy_protocol: ProxyProtocol | None
-    """Each connection begins with a header that names the client."""
-    servers: list[Server]
-    tls: UpstreamTls | None
-    """None: plain TCP."""
+    response_header: str | None
+    """The response field that names the variant."""
+    sticky: SplitSticky
+    variants: list[Variant]
+    """
+    Their weights add up to 10,000. With a canary it is the first and the second is stable: a person whose
+    number is below the canary's weight gets it, so that none goes back while it grows.
+    """
+
+
+class HttpCheck(TypedDict):
+    """A request in the pool's protocol, and what is expected of the response."""
+
+    body: ValuePattern | None
+    """What the first 64 KiB of the body must be; `Prefix` is a text that they contain."""
+    expect_headers: list[NamedPattern]
+    """All must be there."""
+    headers: list[tuple[str, str]]
+    host: str | None
+    """None: the server's address."""
+    method: str
+    path: str
+    """Path and query."""
+    statuses: list[tuple[Status, Status]]
+    """Inclusive ranges of statuses."""
 
 
 class Listener(TypedDict):
@@ -559,16 +763,31 @@ class Forward(TypedDict):
     private_destinations_at: str
 
 
+class HealthCheckHttp(TypedDict):
+    """What is asked of the server."""
+
+    http: HttpCheck
+
+
+HealthCheck: TypeAlias = Literal["tcp", "tls"] | HealthCheckHttp | HealthCheckGrpc
+"""What is asked of the server."""
+
+
 class Route(TypedDict):
     action: Action
     at: str
     body: int
     """Bound on the request body in bytes; 0 is no bound."""
     cache: CachePolicy | None
-    """None: nothing of this route is stored or served from the store. Only with [`Action::Pool`]."""
+    """
+    None: nothing of this route is stored or served from the store. Only with [`Action::Pool`] and
+    [`Action::Split`].
+    """
     connect_ms: int
     first_byte_ms: int
     idle_ms: int
+    limits: list[RateLimit]
+    """All must let a request through."""
     matches: Match
     name: str
     request_headers: HeaderRules
@@ -577,12 +796,62 @@ class Route(TypedDict):
     rewrite: Rewrite
 
 
+class Health(TypedDict):
+    """Active health checks of each server of a pool."""
+
+    at: str
+    check: HealthCheck
+    down_every_ms: int
+    """The same while the server is down."""
+    every_ms: int
+    fall: int
+    """Bad checks in a row that take a server out."""
+    jitter: int
+    """How far an interval is shortened or prolonged at random."""
+    port: int | None
+    """None: the server's own."""
+    rise: int
+    """Good checks in a row that bring a server back."""
+    timeout_ms: int
+
+
+class Pool(TypedDict):
+    at: str
+    balance: Balance
+    hash_bound: int
+    """Percent of its fair share that a server may carry by [`Balance::Hash`]; 0: no bound."""
+    hash_on: HashOn
+    """For [`Balance::Hash`] and [`Balance::Maglev`]."""
+    health: Health | None
+    idle_ms: int
+    """How long an idle upstream connection is kept."""
+    max_idle: int
+    """Idle upstream connections kept by each worker for each server."""
+    name: str
+    outlier: Outlier | None
+    """None: none is ever taken out by what its answers show."""
+    panic: int
+    """With fewer servers than this up, all are used as if they were; 0: never."""
+    protocol: UpstreamProtocol
+    proxy_protocol: ProxyProtocol | None
+    """Each connection begins with a header that names the client."""
+    queue: Queue
+    retry_budget: RetryBudget
+    servers: list[Server]
+    slow_start_ms: int
+    """How long the share of a server that has come back grows from a tenth."""
+    sticky: Sticky | None
+    tls: UpstreamTls | None
+    """None: plain TCP."""
+
+
 class Reverse(TypedDict):
     """The reverse half: routes and the pools that they name."""
 
     pools: list[Pool]
     routes: list[Route]
     """The first match wins."""
+    splits: list[Split]
 
 
 class Plan(TypedDict):

@@ -1,0 +1,1 @@
+//! Servers that are taken out by what their own answers show.
