@@ -121,16 +121,13 @@ class Origin:
         handler: Handler | None = None,
         *,
         host: str = "127.0.0.1",
+        port: int = 0,
         tls: ServerTls | None = None,
     ) -> None:
         self.name = name
         self.tls = tls
-        self.default = handler or self._name_yourself
+        self.default = handler or self.name_yourself
         self.handlers: dict[str, Handler] = {}
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.sock = socket.create_server((host, 0), family=family, backlog=512)
-        self.port = int(self.sock.getsockname()[1])
-        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self.requests: list[Request] = []
         #: Serials of connections that have ended, from this side or the other.
         self.ended: set[int] = set()
@@ -138,9 +135,17 @@ class Origin:
         self.connections = 0
         self._open: dict[int, Exchange] = {}
         self._news = threading.Condition()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.listen(host, port)
+        self.port = int(self.sock.getsockname()[1])
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
-    def _name_yourself(self, exchange: Exchange) -> None:
+    def listen(self, host: str, port: int) -> None:
+        """Takes connections from here on."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sock = socket.create_server((host, port), family=family, backlog=512)
+        threading.Thread(target=self._accept, args=(self.sock,), daemon=True).start()
+
+    def name_yourself(self, exchange: Exchange) -> None:
         body = f"{self.name} {exchange.request.method} {exchange.request.target}".encode("latin-1")
         exchange.respond(200, body, ("X-Origin", self.name))
 
@@ -148,10 +153,10 @@ class Origin:
         """Answers requests for `path` (without the query) by `handler`."""
         self.handlers[path] = handler
 
-    def _accept(self) -> None:
+    def _accept(self, listening: socket.socket) -> None:
         while True:
             try:
-                sock, _ = self.sock.accept()
+                sock, _ = listening.accept()
             except OSError:
                 return
             with self._news:

@@ -96,16 +96,21 @@ class Proxy:
         self.save()
         self._out = (self.folder / "stdout.txt").open("wb")
         self._err = (self.folder / "stderr.txt").open("wb")
-        self.process = subprocess.Popen(
-            [*prefix, str(REVIVER), "run", str(self.path), *arguments],
-            cwd=self.folder,
-            env=environment(env),
-            stdin=subprocess.DEVNULL,
-            stdout=self._out if stdout is None else stdout,
-            stderr=self._err,
-            preexec_fn=preexec,
-            pass_fds=pass_fds,
-        )
+
+        def launch() -> "subprocess.Popen[bytes]":
+            return subprocess.Popen(
+                [*prefix, str(REVIVER), "run", str(self.path), *arguments],
+                cwd=self.folder,
+                env=environment(env),
+                stdin=subprocess.DEVNULL,
+                stdout=self._out if stdout is None else stdout,
+                stderr=self._err,
+                preexec_fn=preexec,
+                pass_fds=pass_fds,
+            )
+
+        self._launch = launch
+        self.process = self._launch()
         if wait:
             try:
                 self.wait_listening()
@@ -177,6 +182,16 @@ class Proxy:
         code = self.wait()
         assert code == 0, f"exit code {code}: {self.stderr[-3000:]}"
         assert_no_internals(self.stderr)
+
+    def restart(self, *, kill: bool = False) -> None:
+        """Ends the process, by SIGKILL where wanted, and starts another one in the same folder."""
+        if kill:
+            self.process.kill()
+            self.process.wait()
+        else:
+            self.stop()
+        self.process = self._launch()
+        self.wait_listening()
 
     def kill(self) -> None:
         if self.process.poll() is None:
