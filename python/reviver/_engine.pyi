@@ -89,6 +89,29 @@ class Engine:
         key, route, verdict, reason, and `stored`, each with variant, status, age, ttl, basis, size, stored_as, tags,
         groups, hits, stored_at, fields, verdict, reason. Raises EngineError where the request is not usable."""
 
+    def pool_status(self) -> str:
+        """JSON: `pools`, each with name, balance, panic, waiting and `servers`: address, state (up, down, ejected,
+        draining, warming), weight, backup, max_connections, in_flight, requests, errors, latency_ms, check,
+        checked_ms_ago, ejected_ms, ejections."""
+
+    def pool_drain(self, pool: str, server: str, drained: bool) -> None:
+        """Gives a server no new requests, or gives it some again; those in flight go on, and it holds for all workers
+        at once. Raises EngineError where there is no such pool or server."""
+
+    def split_status(self) -> str:
+        """JSON: `splits`, each with name, canary, `variants` and `baseline`. A variant is name, pool, weight (basis
+        points, in force), written, requests, errors (status 500 and more), `statuses` (by class and by status) and
+        `latency`: pairs of upper bound in microseconds and count, since the start, of the time to the first byte.
+        The baseline is the same of the share of stable that the canary is compared with, or null."""
+
+    def split_set(self, name: str, weights: list[int]) -> None:
+        """Sets the weights of a split's variants, in basis points, for all workers at once; they hold over each
+        reload that leaves those that were written unchanged. Raises EngineError where that is not possible."""
+
+    def events(self) -> str:
+        """JSON: list of what has changed since the last call, each with pool, server (or null), kind (up, down,
+        ejected, returned, draining, restored, out, back, panic, calm) and detail."""
+
     def reopen_logs(self) -> None:
         """Opens log files anew (after an external rotation)."""
 

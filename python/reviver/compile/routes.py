@@ -40,6 +40,7 @@ def _route(index: int, route: Route, pools: list[str], loaded: Loaded) -> plan.R
         "first_byte_ms": int(route.timeout.first_byte or config.timeout.first_byte),
         "idle_ms": int(route.timeout.idle or config.timeout.idle),
         "body": int(body),
+        "limits": [],
         "cache": None if route.cache is None else compile_policy(route.cache, (*path, "cache"), loaded),
     }
 
@@ -77,4 +78,7 @@ def _retry(retry: Retry) -> plan.Retry:
         "on_connect": "connect" in retry.on,
         "on_reset": "reset" in retry.on,
         "on_status": sorted({cause for cause in retry.on if isinstance(cause, int)}),
+        "backoff_ms": 10,
+        "max_backoff_ms": 250,
+        "try_ms": 0,
     }

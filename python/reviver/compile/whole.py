@@ -35,6 +35,7 @@ def compile_plan(loaded: Loaded, inputs: Inputs, *, fingerprint: str) -> Plan:
         else {
             "routes": compile_routes(reverse.routes, list(reverse.pools), loaded),
             "pools": compile_pools(reverse.pools, loaded, inputs),
+            "splits": [],
         },
         "forward": None if config.forward is None else compile_forward(config.forward, inputs, loaded),
         "logs": compile_logs(loaded),

@@ -87,6 +87,34 @@ class DataPlane:
             found: dict[str, Any] = json.loads(self._engine.cache_get(json.dumps(request)))
         return found
 
+    def pool_status(self) -> dict[str, Any]:
+        """`pools`: the state of each and of its servers."""
+        with _translated():
+            status: dict[str, Any] = json.loads(self._engine.pool_status())
+        return status
+
+    def pool_drain(self, pool: str, server: str, drained: bool) -> None:
+        """Gives a server no new requests, or gives it some again."""
+        with _translated():
+            self._engine.pool_drain(pool, server, drained)
+
+    def split_status(self) -> dict[str, Any]:
+        """`splits`: the variants of each, with weights in force, counts and latencies since the start."""
+        with _translated():
+            status: dict[str, Any] = json.loads(self._engine.split_status())
+        return status
+
+    def split_set(self, name: str, weights: Sequence[int]) -> None:
+        """Sets the weights of a split's variants, in basis points."""
+        with _translated():
+            self._engine.split_set(name, list(weights))
+
+    def events(self) -> list[dict[str, Any]]:
+        """What has happened to pools and servers since the last call."""
+        with _translated():
+            events: list[dict[str, Any]] = json.loads(self._engine.events())
+        return events
+
     def reopen_logs(self) -> None:
         """Opens log files anew, after they were moved away."""
         with _translated():
