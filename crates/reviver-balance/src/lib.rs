@@ -5,18 +5,31 @@
 //! answers. Rule 2: shared by all workers, and what stands on a request's way takes no lock: counters are atomic,
 //! limits hold in sum. Rule 3: servers are known by their place in the pool and by their address over reloads.
 
+mod assess;
 mod budget;
+mod chance;
+mod clock;
 mod endpoint;
+mod ewma;
+mod health;
 mod outlier;
 mod pool;
 mod queue;
 mod schedule;
+mod select;
 mod selector;
+mod shared;
 mod spec;
 mod split;
 
 pub use endpoint::{Endpoint, EndpointStatus};
-pub use pool::{Ask, Change, ChangeKind, Choice, Lease, Outcome, Pool};
+pub use pool::{Ask, Choice, Lease, Outcome, Pool};
 pub use queue::Ticket;
+pub use shared::{Change, ChangeKind};
 pub use spec::{Algorithm, HealthSpec, LatencySpec, Member, OutlierSpec, PoolSpec, SuccessRateSpec};
 pub use split::{Side, SplitState};
+
+/// What a panic left behind is still consistent: each change under a lock is complete or not begun.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,11 +1,22 @@
-//! A pool: chooses, counts and judges.
+//! A pool: chooses and counts.
 
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use crate::assess::Assessed;
+use crate::budget::Budget;
+use crate::clock::micros;
+use crate::endpoint::{DOWN, DRAINED, EJECTED, UNSTARTED, WARMING, word};
+use crate::lock;
+use crate::queue::Queue;
+use crate::select::{Bound, View};
 use crate::selector::Selector;
-use crate::{Endpoint, EndpointStatus, PoolSpec, Ticket};
+use crate::shared::Shared;
+use crate::{Algorithm, Change, ChangeKind, Endpoint, EndpointStatus, Member, PoolSpec, Ticket};
 
 /// Who asks for a server.
 #[derive(Clone, Copy, Debug)]
@@ -47,53 +58,63 @@ pub enum Outcome {
 pub struct Lease<'p> {
     pool: &'p Pool,
     index: u32,
-}
-
-/// What has become of a server, for people: told once for each change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// None: of the whole pool.
-    pub server: Option<String>,
-    pub kind: ChangeKind,
-    /// Why, in words.
-    pub detail: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    Up,
-    Down,
-    Ejected,
-    Returned,
-    Draining,
-    Restored,
-    /// No server is left.
-    Out,
-    /// There is one again.
-    Back,
-    Panic,
-    Calm,
+    /// It counts in the pool's total too.
+    in_total: bool,
 }
 
 /// The servers of one pool, shared by all workers.
 #[derive(Debug, Default)]
 pub struct Pool {
-    spec: PoolSpec,
-    endpoints: Vec<Arc<Endpoint>>,
-    selector: Selector,
+    pub(crate) spec: PoolSpec,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) selector: Arc<Selector>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) assessed: Assessed,
 }
 
 impl Pool {
-    /// The index of a server is its place among the members. What `earlier` knows of the same addresses is kept.
+    /// The index of a server is its place among the members. What `earlier` knows of the same addresses is kept, and
+    /// who waits there waits here too.
     pub fn new(spec: PoolSpec, earlier: Option<&Self>) -> Self {
-        let kept = |address: &str| {
-            let earlier = earlier?;
-            let index = earlier.spec.members.iter().position(|m| m.address == address)?;
-            earlier.endpoints.get(index).cloned()
+        let mut known: HashMap<&str, Vec<&Arc<Endpoint>>> = HashMap::new();
+        for (member, endpoint) in earlier.iter().flat_map(|e| e.spec.members.iter().zip(&e.endpoints)).rev() {
+            known.entry(&member.address).or_default().push(endpoint);
+        }
+        let mut kept = |member: &Member| known.get_mut(member.address.as_str())?.pop().map(Arc::clone);
+        let fresh = || {
+            let endpoint = Arc::<Endpoint>::default();
+            if earlier.is_some() && !spec.slow_start.is_zero() {
+                endpoint.warm(UNSTARTED);
+            }
+            endpoint
         };
-        let endpoints = spec.members.iter().map(|m| kept(&m.address).unwrap_or_default()).collect();
-        let selector = Selector::new(spec.members.iter().map(|m| (m.weight, m.backup)));
-        Self { spec, endpoints, selector }
+        let endpoints = spec.members.iter().map(|m| kept(m).unwrap_or_else(fresh)).collect();
+        let selector = earlier.filter(|e| e.selector.serves(&spec, &e.spec)).map(|e| Arc::clone(&e.selector));
+        let selector = selector.unwrap_or_else(|| Arc::new(Selector::new(&spec)));
+        let shared = earlier.map(|e| Arc::clone(&e.shared)).unwrap_or_default();
+        let pool = Self { spec, endpoints, selector, shared, assessed: Assessed::default() };
+        pool.take_over();
+        pool
+    }
+
+    /// What the earlier pool has left behind and this one does not look at is undone; limits hold from now on.
+    fn take_over(&self) {
+        for (member, endpoint) in self.spec.members.iter().zip(&self.endpoints) {
+            endpoint.standing.limit.store(member.max_connections, Ordering::Relaxed);
+            if self.spec.health.is_none() {
+                *lock(&endpoint.health) = Default::default();
+                if endpoint.clear(DOWN) {
+                    self.tell(member, ChangeKind::Up, "it is no longer checked");
+                }
+            }
+            if self.spec.outlier.is_none() && endpoint.clear(EJECTED) {
+                self.tell(member, ChangeKind::Returned, "its answers are no longer judged");
+            }
+            if self.spec.slow_start.is_zero() {
+                endpoint.clear(WARMING);
+            }
+        }
+        self.shared.stir();
     }
 
     pub fn spec(&self) -> &PoolSpec {
@@ -102,71 +123,164 @@ impl Pool {
 
     /// The server to try next. What is chosen counts as carrying one more request until the lease is dropped.
     pub fn choose(&self, ask: &Ask<'_>) -> Choice<'_> {
-        match self.selector.next(ask.tried) {
-            Some(index) => Choice::Server(Lease { pool: self, index }),
-            None => Choice::None,
+        if ask.tried.is_empty() && !ask.queued && Budget::is_bounded(self.spec.retries_per_second) {
+            self.shared.budget.request(self.micros(ask.now));
         }
+        let mode = self.mode();
+        let mut view = View {
+            spec: &self.spec,
+            endpoints: &self.endpoints,
+            ask,
+            clock: &self.shared.clock,
+            chance: &self.shared.chance,
+            blocked: mode.blocked,
+            drawn: Cell::new(None),
+            bound: None,
+        };
+        let pinned = ask.pinned.filter(|&server| self.may_be_pinned(server, &view));
+        if ask.queued || self.shared.queue.waiting() == 0 {
+            let lease = pinned.and_then(|server| self.lease(server)).or_else(|| self.pick(&mut view));
+            if let Some(lease) = lease {
+                return Choice::Server(lease);
+            }
+        }
+        if pinned.is_some() || self.selector.members().any(|server| view.is_open(server)) {
+            return Choice::Full;
+        }
+        self.ejected(&mut view)
+    }
+
+    fn may_be_pinned(&self, server: u32, view: &View<'_>) -> bool {
+        let Some(endpoint) = self.endpoints.get(server as usize) else { return false };
+        let is_out = endpoint.state() & view.blocked & !DRAINED != 0;
+        !is_out && self.spec.members[server as usize].weight > 0 && !view.ask.tried.contains(&server)
+    }
+
+    fn pick(&self, view: &mut View<'_>) -> Option<Lease<'_>> {
+        loop {
+            let server = self.selector.pick(view, |tier| self.bound(tier))?;
+            // another worker may have taken the last room; then this server is full for the next round
+            if let Some(lease) = self.lease(server) {
+                return Some(lease);
+            }
+        }
+    }
+
+    /// Servers that are out for a time are better than none.
+    fn ejected(&self, view: &mut View<'_>) -> Choice<'_> {
+        if view.blocked & EJECTED == 0 {
+            return Choice::None;
+        }
+        view.blocked &= !EJECTED;
+        if !self.selector.members().any(|server| view.is_open(server)) {
+            return Choice::None;
+        }
+        let is_free = view.ask.queued || self.shared.queue.waiting() == 0;
+        match is_free.then(|| self.pick(view)).flatten() {
+            Some(lease) => Choice::Server(lease),
+            None => Choice::Full,
+        }
+    }
+
+    fn lease(&self, index: u32) -> Option<Lease<'_>> {
+        if !self.endpoints[index as usize].take() {
+            return None;
+        }
+        let in_total = self.is_bounded();
+        if in_total {
+            self.shared.total.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(Lease { pool: self, index, in_total })
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.spec.algorithm == Algorithm::Hash && self.spec.hash_bound > 0
+    }
+
+    /// So many times the fair share of a server of the tier, the request to come included.
+    fn bound(&self, tier: usize) -> Option<Bound> {
+        if !self.is_bounded() {
+            return None;
+        }
+        let total = f64::from(self.shared.total.0.load(Ordering::Relaxed)) + 1.0;
+        let weights = self.assessed.weight(tier)?;
+        Some(Bound { for_weight: f64::from(self.spec.hash_bound) / 100.0 * total / weights })
     }
 
     /// Whether one more request may be tried again now; counts it where it may.
     pub fn may_retry(&self, now: Instant) -> bool {
-        let _ = now;
-        true
+        let spec = &self.spec;
+        !Budget::is_bounded(spec.retries_per_second)
+            || self.shared.budget.may_retry(self.micros(now), spec.retry_percent, spec.retries_per_second)
     }
 
     /// A place in the queue; none: it is full.
     pub fn wait(&self) -> Option<Ticket> {
-        None
+        self.shared.queue.wait(self.spec.queue_max)
     }
 
     /// Ready when it is this one's turn to ask again, `queued`. It keeps its place until the ticket is dropped.
     pub fn poll_turn(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<()> {
-        let _ = (ticket, cx);
-        Poll::Ready(())
+        Queue::poll(ticket, cx, || self.may_have_room())
+    }
+
+    /// Some server has room, or there is none that room could be waited for.
+    fn may_have_room(&self) -> bool {
+        let blocked = self.mode().blocked;
+        let endpoints = || self.selector.members().map(|server| &self.endpoints[server as usize]);
+        let mut open = endpoints().filter(|e| e.state() & blocked == 0).peekable();
+        open.peek().is_none() || open.any(|e| e.has_room())
     }
 
     /// How many wait.
     pub fn waiting(&self) -> usize {
-        0
-    }
-
-    /// What is due by the clock: ejections that end, servers that are warm, comparisons. A few times a second, by one
-    /// thread.
-    pub fn tick(&self, now: Instant) {
-        let _ = now;
-    }
-
-    /// What a health check of a server has shown. The first check decides alone; after it `rise` and `fall` do.
-    pub fn checked(&self, server: u32, outcome: Result<(), &str>, now: Instant) {
-        let _ = (server, outcome, now);
-    }
-
-    /// Whether checks say that the server is down, which makes them more frequent.
-    pub fn is_down(&self, server: u32) -> bool {
-        let _ = server;
-        false
-    }
-
-    /// Takes a server out for new clients, or brings it back. False: there is no such server.
-    pub fn set_drained(&self, address: &str, drained: bool, now: Instant) -> bool {
-        let _ = (drained, now);
-        self.spec.members.iter().any(|m| m.address == address)
-    }
-
-    /// Addresses of drained servers.
-    pub fn drained(&self) -> Vec<String> {
-        Vec::new()
+        self.shared.queue.waiting() as usize
     }
 
     /// What has changed since the last call.
     pub fn take_changes(&self) -> Vec<Change> {
-        Vec::new()
+        self.shared.take_changes()
     }
 
     pub fn status(&self, now: Instant) -> Vec<EndpointStatus> {
-        let _ = (now, &self.endpoints);
-        Vec::new()
+        let now = self.micros(now);
+        self.spec.members.iter().zip(&self.endpoints).map(|(m, e)| self.status_of(m, e, now)).collect()
     }
+
+    fn status_of(&self, member: &Member, endpoint: &Endpoint, now: u64) -> EndpointStatus {
+        let state = endpoint.state();
+        let is_ejected = state & EJECTED != 0;
+        let until = endpoint.standing.ejected_until.load(Ordering::Relaxed);
+        let eject = self.spec.outlier.as_ref().map_or(u64::MAX, |o| micros(o.eject));
+        let health = lock(&endpoint.health);
+        EndpointStatus {
+            address: member.address.clone(),
+            state: word(state),
+            weight: member.weight,
+            backup: member.backup,
+            max_connections: member.max_connections,
+            in_flight: endpoint.in_flight(),
+            requests: read(&endpoint.load.requests),
+            errors: read(&endpoint.answers.errors),
+            latency_ms: endpoint.answers.latency.value().map(|us| f64::from(us) / 1000.0),
+            check: health.failure.clone(),
+            checked_ms_ago: health.at.map(|at| now.saturating_sub(at) / 1000),
+            ejected_ms: is_ejected.then(|| until.saturating_sub(now) / 1000),
+            ejections: endpoint.ejections(now, eject),
+        }
+    }
+
+    pub(crate) fn micros(&self, now: Instant) -> u64 {
+        self.shared.clock.micros(now)
+    }
+
+    pub(crate) fn tell(&self, member: &Member, kind: ChangeKind, detail: &str) {
+        self.shared.tell(Some(&member.address), kind, detail.to_owned());
+    }
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
 }
 
 impl Lease<'_> {
@@ -176,6 +290,16 @@ impl Lease<'_> {
 
     /// Tells how the try ended, at most once.
     pub fn observe(&self, outcome: Outcome, now: Instant) {
-        let _ = (self.pool, outcome, now);
+        self.pool.observe(self.index, outcome, now);
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.in_total {
+            self.pool.shared.total.0.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.pool.endpoints[self.index as usize].release();
+        self.pool.shared.queue.call();
     }
 }
