@@ -7,7 +7,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from reviver.config.models import Config
-from reviver.config.values import PortRange, Quantity
+from reviver.config.values import Pair, Quantity
 
 __all__ = ["json_schema"]
 
@@ -28,8 +28,8 @@ class _Generator(GenerateJsonSchema):
 
     def encode_default(self, dft: Any) -> Any:
         """The default as it would be written."""
-        # a quantity or a range is a number inside, but is written as text
-        if isinstance(dft, (Quantity, PortRange)):
+        # a quantity or a pair is a number inside, but is written as text
+        if isinstance(dft, (Quantity, Pair)):
             return str(dft)
         if isinstance(dft, BaseModel):
             return self.encode_default(dict(dft))

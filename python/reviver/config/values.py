@@ -13,7 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 __all__ = [
-    "Address", "Count", "Duration", "Flag", "Kind", "Network", "PortRange", "Quantity", "Size",
+    "Address", "Count", "Duration", "Flag", "Kind", "Network", "Pair", "PortRange", "Quantity", "Size",
     "is_ipv4", "is_ipv6", "is_name", "refuse", "shown",
 ]  # fmt: skip
 
@@ -158,7 +158,24 @@ Network = Annotated[str, BeforeValidator(_network, json_schema_input_type=str), 
 """An IP network in CIDR form; one address is a network of its own."""
 
 
-class PortRange(tuple[int, int]):
+class Pair(tuple[int, int]):
+    """Two numbers that are written as one text."""
+
+    __slots__ = ()
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """Reads what was written; a validation error says what is wrong with it."""
+        raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.read, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+
+class PortRange(Pair):
     """First and last port of a range, written `443` or `"8000-8999"`."""
 
     __slots__ = ()
@@ -179,12 +196,6 @@ class PortRange(tuple[int, int]):
 
     def __str__(self) -> str:
         return str(self[0]) if self[0] == self[1] else f"{self[0]}-{self[1]}"
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls.read, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
 
     @classmethod
     def __get_pydantic_json_schema__(

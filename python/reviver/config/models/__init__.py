@@ -4,14 +4,19 @@ The manual (docs/configuration.md) and the JSON Schema are made from these model
 what holds between keys (`reviver.config.checks`), and what becomes of it all (`reviver.compile`).
 """
 
+from reviver.config.models.autopilot import AbortOn, Autopilot, Gate, Gates
+from reviver.config.models.balancing import Queue, RetryBudget, Sticky
 from reviver.config.models.base import Said, Section
-from reviver.config.models.cache import Cache, CacheDisk, CacheKey, CacheOverride, CachePolicy, Purge, status_range
+from reviver.config.models.cache import Cache, CacheDisk, CacheKey, CacheOverride, CachePolicy, Purge
 from reviver.config.models.forward import Anonymity, Auth, Forward
+from reviver.config.models.health import Health
 from reviver.config.models.limits import Limits, Resolver, Timeouts
 from reviver.config.models.listeners import BindAddress, Listener
 from reviver.config.models.logs import LogSink
 from reviver.config.models.match import ClientCertificate, Match
+from reviver.config.models.outliers import LatencyOutlier, Outlier, SuccessRate
 from reviver.config.models.pools import KeepAlive, Pool, Server
+from reviver.config.models.rate_limits import Limit
 from reviver.config.models.reverse import (
     Headers,
     Redirect,
@@ -22,12 +27,15 @@ from reviver.config.models.reverse import (
     Route,
 )
 from reviver.config.models.root import Config, Control
+from reviver.config.models.splits import Force, Split, SplitSticky
+from reviver.config.models.statuses import status_range
 from reviver.config.models.tls import Automatic, CertificateFiles, ExternalAccount, Hsts, ListenerTls, UpstreamTls
 
 __all__ = [
-    "Anonymity", "Auth", "Automatic", "BindAddress", "Cache", "CacheDisk", "CacheKey", "CacheOverride", "CachePolicy",
-    "CertificateFiles", "ClientCertificate", "Config", "Control", "ExternalAccount", "Forward", "Headers", "Hsts",
-    "KeepAlive", "Limits", "Listener", "ListenerTls", "LogSink", "Match", "Pool", "Purge", "Redirect", "Resolver",
-    "Respond", "Retry", "Reverse", "Rewrite", "Route", "Said", "Section", "Server", "Timeouts", "UpstreamTls",
-    "status_range",
+    "AbortOn", "Anonymity", "Auth", "Automatic", "Autopilot", "BindAddress", "Cache", "CacheDisk", "CacheKey",
+    "CacheOverride", "CachePolicy", "CertificateFiles", "ClientCertificate", "Config", "Control", "ExternalAccount",
+    "Force", "Forward", "Gate", "Gates", "Headers", "Health", "Hsts", "KeepAlive", "LatencyOutlier", "Limit",
+    "Limits", "Listener", "ListenerTls", "LogSink", "Match", "Outlier", "Pool", "Purge", "Queue", "Redirect",
+    "Resolver", "Respond", "Retry", "RetryBudget", "Reverse", "Rewrite", "Route", "Said", "Section", "Server",
+    "Split", "SplitSticky", "Sticky", "SuccessRate", "Timeouts", "UpstreamTls", "status_range",
 ]  # fmt: skip

@@ -11,7 +11,8 @@ from pydantic_core import CoreSchema, core_schema
 from reviver.config.values import Duration, Quantity, Size, refuse, shown
 
 __all__ = [
-    "BoundedSize", "CountOrNone", "Listed", "OnOff", "Said", "Section", "Shorthand", "Switch", "Wait", "within",
+    "BoundedSize", "CountOrNone", "Listed", "OnOff", "Said", "Section", "Shorthand", "Switch", "Wait", "Worded",
+    "within",
 ]  # fmt: skip
 
 
@@ -102,6 +103,27 @@ class OnOff:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"anyOf": [{"type": "boolean"}, handler(schema)]}
+
+
+@dataclass(frozen=True)
+class Worded:
+    """Marks a table that may be written as one of some words."""
+
+    words: Mapping[str, Mapping[str, Any]]
+    """The table that each word stands for."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def spelled_out(value: Any) -> Any:
+            if isinstance(value, str):
+                if value not in self.words:
+                    refuse(f"is {shown(value)}, where {' or '.join(self.words)} or a table is needed")
+                return self.words[value]
+            return value
+
+        return core_schema.no_info_before_validator_function(spelled_out, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"enum": list(self.words)}, handler(schema)]}
 
 
 def within(least: Quantity, most: Quantity) -> AfterValidator:

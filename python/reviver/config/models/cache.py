@@ -8,12 +8,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from reviver.config.models.base import Listed, OnOff, Said, Section, within
 from reviver.config.models.match import Match
+from reviver.config.models.statuses import StatusText
 from reviver.config.models.text import FieldName, KeyFieldName, Text, Token
 from reviver.config.values import Count, Duration, Flag, Kind, Network, Size, refuse, shown
 
-__all__ = [
-    "Cache", "CacheDisk", "CacheKey", "CacheOverride", "CachePolicy", "KeyQuery", "Purge", "status_range",
-]  # fmt: skip
+__all__ = ["Cache", "CacheDisk", "CacheKey", "CacheOverride", "CachePolicy", "KeyQuery", "Purge"]
 
 _KIB, _MIB = 2**10, 2**20
 _MOST = Size(2**50)
@@ -155,26 +154,6 @@ class CacheOverride(Section):
     )
 
 
-_STATUSES = re.compile(r"([2-5])xx|([0-9]{3})(?:-([0-9]{3}))?", re.ASCII)
-
-
-def status_range(text: str) -> tuple[int, int] | None:
-    """First and last status of `404`, `5xx` or `301-308`; none where it is no such text."""
-    found = _STATUSES.fullmatch(text)
-    if found is None:
-        return None
-    if found[1]:
-        return int(found[1]) * 100, int(found[1]) * 100 + 99
-    first, last = int(found[2]), int(found[3] or found[2])
-    return (first, last) if 200 <= first <= last <= 599 else None
-
-
-def _statuses(value: str) -> str:
-    if status_range(value) is None:
-        refuse(f"{shown(value)} stands for no statuses", "write 404, 5xx or 301-308, within 200 and 599")
-    return value
-
-
 def _tag(value: str) -> str:
     if not re.fullmatch(r"[\x21-\x2b\x2d-\x7e]{1,256}", value):
         refuse(f"{shown(value)} is not a tag", "up to 256 ASCII characters without spaces and commas")
@@ -187,7 +166,7 @@ class CachePolicy(Section):
     ttl: Annotated[Duration | None, Said("by `Last-Modified`, RFC 9111, section 4.2.2")] = Field(
         default=None, description="How long responses are fresh that do not say so themselves.", examples=["5m"]
     )
-    ttl_by_status: dict[Annotated[Text, AfterValidator(_statuses)], Duration] = Field(
+    ttl_by_status: dict[StatusText, Duration] = Field(
         default={},
         description="The same by status: one, a class or a range; the narrowest that fits counts. `0s`: these are "
         "never stored.",

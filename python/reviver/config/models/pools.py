@@ -4,8 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reviver.config.models.base import Section, Shorthand, Switch, Wait
+from reviver.config.models.balancing import Balance, HashBalance, HashOn, Queue, RetryBudget, Sticky
+from reviver.config.models.base import OnOff, Said, Section, Shorthand, Switch, Wait, Worded, within
+from reviver.config.models.health import Health
+from reviver.config.models.outliers import Outlier
 from reviver.config.models.tls import UpstreamTls
+from reviver.config.shares import Percent
 from reviver.config.values import Address, Count, Duration, Flag
 
 __all__ = ["KeepAlive", "Pool", "Server"]
@@ -33,6 +37,13 @@ class Server(Section):
         default=1, ge=0, le=1000, description="Its share of the requests in relation to the others; 0 takes none."
     )
     backup: Flag = Field(default=False, description="Whether it is used only when no other server is left.")
+    max_connections: Count = Field(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="Requests and tunnels at the same time, all workers together; further ones wait in the pool's "
+        "`queue`. 0: no bound.",
+    )
 
 
 class Pool(Section):
@@ -43,7 +54,56 @@ class Pool(Section):
         description="The servers: addresses, or tables with more.",
         examples=[["127.0.0.1:9001", {"address": "127.0.0.1:9002", "weight": 3}]],
     )
-    balance: Literal["round_robin"] = Field(default="round_robin", description="In turn, by weight.")
+    balance: Balance = Field(
+        default="round_robin",
+        description="How servers are chosen among, by weight. `round_robin`: in turn. `least_requests`: the one that "
+        "carries the fewest. `power_of_two`: of two at random the one that carries fewer. `random`. `hash`: the same "
+        "for the same `hash_on`, by a ring with bounded load. `maglev`: the same by Maglev's table. `peak_ewma`: of "
+        "two at random the one whose latency, weighed by what it carries, is lower. `first`: the first that has room.",
+    )
+    hash_on: HashOn = Field(
+        default="client",
+        description="What `hash` and `maglev` go by: the `client`'s address, the `path`, `header:NAME` or "
+        "`cookie:NAME`; where there is none the client's address.",
+        examples=["header:x-user", "cookie:session"],
+    )
+    hash_balance: HashBalance = Field(
+        default=HashBalance(12_500),
+        description="How much of its fair share a server carries at most by `hash`, 101% to 1000%, before the next one "
+        "on the ring gets the request; `none` is no bound.",
+    )
+    sticky: Sticky | None = Field(
+        default=None,
+        description="One client stays with one server, by a signed cookie.",
+        examples=[{"cookie": "server", "secret": "${STICKY_SECRET}"}],
+    )
+    health: Annotated[Health, Shorthand("path")] | None = Field(
+        default=None,
+        description="Each server is asked whether it is up.",
+        examples=["/healthz", {"path": "/healthz", "every": "2s", "expect": 200}, {"type": "tcp"}],
+    )
+    outlier: Annotated[
+        Outlier | None, OnOff(off={"consecutive_errors": 0}), Said("five failures of the connection in a row")
+    ] = Field(
+        default=None,
+        description="When a server is taken out by what its answers show. Left out, statuses do not count; `true` "
+        "takes the defaults of the table.",
+        examples=[{"consecutive_errors": 3, "eject": "30s"}],
+    )
+    slow_start: Annotated[Duration, within(Duration(0), Duration.read("1d"))] = Field(
+        default=Duration(0), description="How long the share of a server that has come back grows from a tenth."
+    )
+    queue: Queue = Field(
+        default=Queue.model_construct(),
+        description="Requests that wait while each server has as many as its `max_connections`.",
+    )
+    panic: Percent = Field(
+        default=Percent(0),
+        description="With a smaller share of its servers up than this, all are used as if they were; `0%`: never.",
+    )
+    retry_budget: Annotated[RetryBudget, Worded({"none": {"percent": "100%", "min": "1000000/s"}})] = Field(
+        default=RetryBudget.model_construct(), description="How many requests may be tried again; `none` is no bound."
+    )
     tls: Annotated[UpstreamTls, Switch()] | None = Field(
         default=None,
         description="TLS towards the servers; left out: plain TCP.",

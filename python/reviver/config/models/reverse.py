@@ -6,27 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from reviver.config.models.base import BoundedSize, OnOff, Said, Section, Shorthand, Wait
+from reviver.config.models.base import BoundedSize, Listed, OnOff, Said, Section, Shorthand, Wait, within
 from reviver.config.models.cache import CachePolicy
 from reviver.config.models.match import Match
 from reviver.config.models.pools import Pool
-from reviver.config.models.text import FieldValue, PathText, Regex, ResponseRuleName, RuleName, Text
-from reviver.config.values import Address, Count, Kind, is_ipv4, is_name, refuse, shown
+from reviver.config.models.rate_limits import Limit
+from reviver.config.models.splits import Split
+from reviver.config.models.text import FieldValue, HostField, Name, PathText, Regex, ResponseRuleName, RuleName, Text
+from reviver.config.values import Count, Duration, refuse, shown
 
 __all__ = [
-    "Headers", "Name", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Reverse", "Rewrite",
+    "Headers", "Redirect", "RequestHeaders", "Respond", "ResponseHeaders", "Retry", "Reverse", "Rewrite",
     "Route", "RouteLimits", "RouteTimeouts",
 ]  # fmt: skip
 
-
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", value):
-        refuse(f"{shown(value)} is not a usable name", "up to 64 letters, digits, hyphens, dots and underscores")
-    return value
-
-
-Name = Annotated[Text, AfterValidator(_name), Kind("name")]
-"""What a listener, route or pool is called in logs, metrics and commands."""
 
 Status = Annotated[Count, Field(ge=200, le=599)]
 
@@ -87,12 +80,6 @@ class Replace(Section):
     with_: Text = Field(alias="with", description="The replacement; `$1` is the first group.", examples=["/new/$1"])
 
 
-def _host_field(value: str) -> str:
-    if is_name(value) or is_ipv4(value):
-        return value
-    return str(Address.read(value))
-
-
 class Rewrite(Section):
     """Changes to the request line and host before it is sent upstream: strip, replace, add, in this order."""
 
@@ -101,7 +88,7 @@ class Rewrite(Section):
     )
     replace: Replace | None = Field(default=None, description="A regular expression and its replacement on the path.")
     add_prefix: PathText | None = Field(default=None, description="Put before the path.", examples=["/app"])
-    host: Annotated[Annotated[Text, AfterValidator(_host_field)] | None, Said("the client's")] = Field(
+    host: Annotated[HostField | None, Said("the client's")] = Field(
         default=None, description="The `Host` that the upstream sees.", examples=["internal.example.com"]
     )
 
@@ -151,6 +138,9 @@ RetryCause = Annotated[
 ]
 
 
+Backoff = Annotated[Duration, within(Duration(0), Duration.read("1m"))]
+
+
 class Retry(Section):
     """When a request is tried again on another server: only where that cannot do the same thing twice."""
 
@@ -162,6 +152,19 @@ class Retry(Section):
         description="`connect`: no connection came about. `reset`: it was lost before any of the response came. "
         "A number: the response has that status.",
         examples=[["connect", "reset", 502, 503, 504]],
+    )
+    backoff: Backoff = Field(
+        default=Duration(10),
+        description="Waited before the second try; doubled for each further one, shortened at random by up to half.",
+    )
+    max_backoff: Annotated[Backoff | None, Said("`250ms`, or `backoff` where that is more")] = Field(
+        default=None, description="But no longer than this.", examples=["1s"]
+    )
+    try_timeout: Annotated[Wait | None, Said("`timeout.first_byte`")] = Field(
+        default=None,
+        description="From the end of the request to the first byte of the response, of each try that another can "
+        "follow.",
+        examples=["2s"],
     )
 
 
@@ -188,13 +191,16 @@ class RouteLimits(Section):
 
 
 class Route(Section):
-    """What is done with requests of one kind: exactly one of `pool`, `respond` and `redirect`."""
+    """What is done with requests of one kind: exactly one of `pool`, `split`, `respond` and `redirect`."""
 
     name: Annotated[Name | None, Said("`route-N`, N its number from 1")] = Field(
         default=None, description="What it is called in logs and metrics; unique.", examples=["api"]
     )
     match: Match = Field(default=Match.model_construct(), description="Which requests; left out: all.")
     pool: Text | None = Field(default=None, description="The pool that answers.", examples=["api"])
+    split: Text | None = Field(
+        default=None, description="The split by whose variants it is answered.", examples=["shop"]
+    )
     respond: Respond | None = Field(
         default=None, description="The proxy answers itself.", examples=[{"status": 410, "body": "gone"}]
     )
@@ -212,8 +218,15 @@ class Route(Section):
     limits: RouteLimits = Field(default=RouteLimits.model_construct(), description="Limits of this route alone.")
     cache: Annotated[CachePolicy | None, OnOff(), Said("`false`")] = Field(
         default=None,
-        description="Whether, and how, responses are stored and served again (RFC 9111). Only beside `pool`.",
+        description="Whether, and how, responses are stored and served again (RFC 9111). Only beside `pool` or "
+        "`split`.",
         examples=[True, {"ttl": "5m", "stale_if_error": "1h"}],
+    )
+    limit: Annotated[tuple[Annotated[Limit, Shorthand("rate")], ...], Listed()] = Field(
+        default=(),
+        description="How many requests are let through, the others get 429; of several limits each has to let one "
+        "through.",
+        examples=["100/s", {"rate": "600/m", "by": "header:x-api-key", "burst": 50}],
     )
 
 
@@ -222,3 +235,6 @@ class Reverse(Section):
 
     routes: tuple[Route, ...] = Field(default=(), description="The first that matches wins, top to bottom; none: 404.")
     pools: dict[Name, Pool] = Field(default={}, description="Pools by name.")
+    splits: dict[Name, Split] = Field(
+        default={}, description="Splits by name: several versions of one application, and who gets which."
+    )

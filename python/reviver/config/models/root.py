@@ -10,8 +10,8 @@ from reviver.config.models.forward import Forward
 from reviver.config.models.limits import Limits, Resolver, Timeouts
 from reviver.config.models.listeners import Listener
 from reviver.config.models.logs import LogSink
-from reviver.config.models.reverse import Name, Reverse
-from reviver.config.models.text import Text, is_token
+from reviver.config.models.reverse import Reverse
+from reviver.config.models.text import Name, Text, is_token
 from reviver.config.values import Network, refuse, shown
 
 __all__ = ["Config", "Control"]

@@ -10,11 +10,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-from reviver.config.values import Kind, is_ipv4, is_ipv6, is_name, refuse, shown
+from reviver.config.values import Address, Kind, is_ipv4, is_ipv6, is_name, refuse, shown
 
 __all__ = [
-    "FieldName", "FieldValue", "HostPattern", "KeyFieldName", "Method", "PathMatch", "PathText", "Pattern", "Regex",
-    "ResponseRuleName", "RuleName", "Text", "Token", "is_token",
+    "CookieName", "FieldName", "FieldValue", "HostField", "HostPattern", "KeyFieldName", "Method", "Name",
+    "PathMatch", "PathText", "Pattern", "Regex", "ResponseRuleName", "RuleName", "Text", "Token", "is_token",
 ]  # fmt: skip
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -50,6 +50,26 @@ def _token(value: str) -> str:
 
 Token = Annotated[Text, AfterValidator(_token), Kind("name")]
 """A token of HTTP."""
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", value):
+        refuse(f"{shown(value)} is not a usable name", "up to 64 letters, digits, hyphens, dots and underscores")
+    return value
+
+
+Name = Annotated[Text, AfterValidator(_name), Kind("name")]
+"""What a listener, route, pool, split or limit is called in logs, metrics and commands."""
+
+
+def _cookie_name(value: str) -> str:
+    if not is_token(value):
+        refuse(f"{shown(value)} is not a cookie name", "use letters, digits and !#$%&'*+-.^_`|~ (RFC 6265)")
+    return value
+
+
+CookieName = Annotated[Text, AfterValidator(_cookie_name), Kind("cookie name")]
+"""The name of a cookie that the proxy sets (RFC 6265, section 4.1.1)."""
 
 
 def _field_name(value: str) -> str:
@@ -134,6 +154,16 @@ def _host_pattern(value: str) -> str:
 
 HostPattern = Annotated[Text, AfterValidator(_host_pattern), Kind("host")]
 """A host name, or `*.` and the end of one."""
+
+
+def _host_field(value: str) -> str:
+    if is_name(value) or is_ipv4(value):
+        return value
+    return str(Address.read(value))
+
+
+HostField = Annotated[Text, AfterValidator(_host_field)]
+"""What stands in the field `Host`: a host, with or without a port."""
 
 
 def _regex(pattern: str) -> str:
