@@ -27,7 +27,7 @@ pub use pool::{Ask, Choice, Lease, Outcome, Pool};
 pub use queue::Ticket;
 pub use shared::{Change, ChangeKind};
 pub use spec::{Algorithm, HealthSpec, LatencySpec, Member, OutlierSpec, PoolSpec, SuccessRateSpec};
-pub use split::{Side, SplitState};
+pub use split::{Side, SplitState, person};
 
 /// What a panic left behind is still consistent: each change under a lock is complete or not begun.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
