@@ -30,3 +30,24 @@ class Settings:
     """Whether there are gates to pass before each step."""
     after: bool = False
     """Whether there are gates to pass after each step."""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Margins of what is judged as a share of requests, by the metric's name: `error_rate`, `4xx`, `429`."""
+        rate = {} if self.error_rate is None else {"error_rate": self.error_rate}
+        return {**rate, **self.statuses}
+
+    @property
+    def latencies(self) -> dict[str, tuple[float, float]]:
+        """Quantile and margin of what is judged of latency, by the metric's name: `p95`."""
+        return {f"p{100 * quantile:g}": (quantile, margin) for quantile, margin in self.quantiles.items()}
+
+    @property
+    def compares_last(self) -> bool:
+        """Whether there is a step without a stable side whose errors are compared with those before."""
+        return self.error_rate is not None and len(self.steps) > 1 and self.steps[-1] >= FULL
+
+    @property
+    def comparing(self) -> int:
+        """How many steps have a stable side to compare with."""
+        return max(1, sum(step < FULL for step in self.steps))
