@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
-from tests.support.proxy import Proxy
+from tests.support.proxy import Config, Proxy
 from tests.support.stream import PATIENCE
 from tests.support.wait import until
 
 Row = dict[str, Any]
+
+#: Checks that soon know, and that a loaded machine does not fail.
+HEALTH: Config = {"path": "/healthz", "every": "300ms", "timeout": "300ms", "every_down": "100ms", "rise": 1, "fall": 2}
 
 
 def pool(proxy: Proxy, name: str = "all") -> Row:
@@ -41,6 +44,11 @@ def wait_states(proxy: Proxy, *wanted: str, name: str = "all", seconds: float = 
 def wait_waiting(proxy: Proxy, count: int, name: str = "all") -> None:
     """Waits until so many requests wait for room."""
     until(lambda: pool(proxy, name)["waiting"] == count, f"{count} requests to wait")
+
+
+def wait_in_flight(proxy: Proxy, *wanted: int, name: str = "all") -> None:
+    """Waits until the servers carry so many requests, in their order."""
+    until(lambda: [row["in_flight"] for row in pool(proxy, name)["servers"]] == list(wanted), f"in flight: {wanted}")
 
 
 def change(proxy: Proxy, *arguments: object) -> Any:

@@ -70,7 +70,7 @@ class Proxy:
     """`reviver run` with a configuration given as a tree.
 
     Ends with SIGTERM and checks then that it went with exit code 0 and that no crash is on its stderr.
-    Files of `files` are written beside the configuration before the start.
+    Files of `files` are written beside the configuration before the start; what it keeps by itself is in `state`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Proxy:
             return subprocess.Popen(
                 [*prefix, str(REVIVER), "run", str(self.path), *arguments],
                 cwd=self.folder,
-                env=environment(env),
+                env=environment({"XDG_STATE_HOME": str(self.folder / "state"), **(env or {})}),
                 stdin=subprocess.DEVNULL,
                 stdout=self._out if stdout is None else stdout,
                 stderr=self._err,
