@@ -53,6 +53,11 @@ impl Pool {
         mode
     }
 
+    /// Whether so few servers are up that all are used as if they were.
+    pub fn in_panic(&self) -> bool {
+        self.mode().panic
+    }
+
     fn assess(&self) -> Mode {
         let states = || self.selector.members().map(|server| self.endpoints[server as usize].state());
         let (all, up) = (states().count() as u64, states().filter(|state| state & OUT == 0).count() as u64);
@@ -70,15 +75,19 @@ impl Pool {
     fn tell_pool(&self) {
         let mut told = lock(&self.shared.judging);
         let mode = self.mode();
-        let (mut all, mut up, mut open) = (0, 0, 0);
+        let (mut all, mut up, mut open, mut draining) = (0, 0, 0, 0);
         for server in self.selector.members() {
             let state = self.endpoints[server as usize].state();
             all += 1;
             up += u32::from(state & OUT == 0);
+            draining += u32::from(state & DRAINED != 0);
             // ejected ones are taken where there is no other
             open += u32::from(state & mode.blocked & !EJECTED == 0);
         }
-        let count = format!("{up} of {all} servers up");
+        let count = match draining {
+            0 => format!("{up} of {all} servers up"),
+            _ => format!("{up} of {all} servers up, {draining} draining"),
+        };
         if std::mem::replace(&mut told.panic, mode.panic) != mode.panic {
             let (kind, detail) = match mode.panic {
                 true => (ChangeKind::Panic, format!("{count}: all are used")),
@@ -97,14 +106,18 @@ impl Pool {
         let Some(endpoint) = self.endpoints.get(server as usize) else { return };
         let (member, micros) = (&self.spec.members[server as usize], self.micros(now));
         let rules = self.spec.health.unwrap_or(HealthSpec { rise: 1, fall: 1 });
-        let turn = lock(&endpoint.health).note(outcome, micros, rules, endpoint.state() & DOWN != 0);
-        match turn {
-            Some(Turn::Down(why)) if endpoint.set(DOWN) => self.tell(member, ChangeKind::Down, &why),
-            Some(Turn::Up(why)) if endpoint.clear(DOWN) => {
-                self.begin_slowly(endpoint, micros);
-                self.tell(member, ChangeKind::Up, &why);
+        {
+            // a change and its telling in one, so that people read them in their order
+            let _one_at_a_time = lock(&self.shared.judging);
+            let turn = lock(&endpoint.health).note(outcome, micros, rules, endpoint.state() & DOWN != 0);
+            match turn {
+                Some(Turn::Down(why)) if endpoint.set(DOWN) => self.tell(member, ChangeKind::Down, &why),
+                Some(Turn::Up(why)) if endpoint.clear(DOWN) => {
+                    self.begin_slowly(endpoint, micros);
+                    self.tell(member, ChangeKind::Up, &why);
+                }
+                _ => return,
             }
-            _ => return,
         }
         self.shared.stir();
         self.tell_pool();
@@ -119,6 +132,7 @@ impl Pool {
     pub fn set_drained(&self, address: &str, drained: bool, now: Instant) -> bool {
         let micros = self.micros(now);
         let named = || self.spec.members.iter().zip(&self.endpoints).filter(|(m, _)| m.address == address);
+        let one_at_a_time = lock(&self.shared.judging);
         for (member, endpoint) in named() {
             if drained && endpoint.set(DRAINED) {
                 self.tell(member, ChangeKind::Draining, "no new clients");
@@ -127,6 +141,7 @@ impl Pool {
                 self.tell(member, ChangeKind::Restored, "new clients again");
             }
         }
+        drop(one_at_a_time);
         self.shared.stir();
         self.tell_pool();
         named().next().is_some()

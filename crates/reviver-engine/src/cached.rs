@@ -258,7 +258,7 @@ async fn piece(
     times: Exchanged,
 ) -> Command {
     let outcome = match (connection.take_job(), carried.upstream.take(), &carried.exchange) {
-        (Some(Job::Slice { whole, index, lead: Some(lead) }), Some(upstream), Some(exchange)) => {
+        (Some(Job::Slice { whole, index, lead: Some(lead), .. }), Some(upstream), Some(exchange)) => {
             let idle = exchange.idle();
             let (_, meta) = flow.storing(&work.request, &work.response, times);
             match meta {

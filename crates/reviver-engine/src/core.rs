@@ -25,6 +25,8 @@ use crate::tls::Contexts;
 use crate::upstream::{IdlePool, Upstreams};
 use crate::work::Work;
 
+const JUDGED_EVERY: Duration = Duration::from_millis(100);
+
 /// What all cores see.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -81,6 +83,8 @@ pub struct Core {
     /// Open client connections of this core.
     pub live: Cell<usize>,
     clock: Cell<(Instant, u64)>,
+    /// Where flows have their chance from.
+    chance: Cell<u64>,
     date: RefCell<(u64, String)>,
 }
 
@@ -107,6 +111,7 @@ impl Core {
             stopping: Cell::new(false),
             live: Cell::new(0),
             clock: Cell::new((now, unix_ms())),
+            chance: Cell::new(first_chance(&host.secret)),
             date: RefCell::new((0, String::new())),
         })
     }
@@ -166,6 +171,13 @@ impl Core {
         }
     }
 
+    /// Another number for each flow.
+    pub fn chance(&self) -> u64 {
+        let next = self.chance.get().wrapping_add(0xD1B5_4A32_D192_ED03);
+        self.chance.set(next);
+        next
+    }
+
     /// `Date` of the current second (RFC 9110, section 6.6.1).
     pub fn write_date(&self, now: Instant, out: &mut Vec<u8>) {
         let second = self.unix_ms_at(now) / 1000;
@@ -177,6 +189,17 @@ impl Core {
             *date = (second, printer.timestamp_to_rfc9110_string(&when).unwrap_or_default());
         }
         out.extend_from_slice(date.1.as_bytes());
+    }
+
+    /// A few times a second: what of pools is due by the clock. One core does it for all. Never returns.
+    pub async fn judge_pools(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(JUDGED_EVERY).await;
+            let (current, now) = (self.current(), Instant::now());
+            for pool in &current.snapshot.pools {
+                pool.tick(now);
+            }
+        }
     }
 
     /// Once a second: closes what was kept too long and reads the wall clock. Never returns.
@@ -213,6 +236,13 @@ impl CoreSnapshot {
             .collect();
         Self { metrics: metrics.map(&snapshot.plan), snapshot, tls, cache, servers, resolver, own_ports }
     }
+}
+
+/// Different on each core and in each process, and of no use to who would guess the secret.
+fn first_chance(secret: &[u8; 32]) -> u64 {
+    let mut text = secret.to_vec();
+    text.extend_from_slice(format!("{:?}", std::thread::current().id()).as_bytes());
+    xxhash_rust::xxh3::xxh3_64(&text)
 }
 
 fn unix_ms() -> u64 {

@@ -22,6 +22,7 @@ use crate::log::{Entry, Push};
 use crate::metrics::Gauge;
 use crate::tunnel;
 use crate::upstream::Upstream;
+use crate::waiting;
 use crate::work::Work;
 
 /// How long a password may take to be checked.
@@ -68,6 +69,7 @@ pub struct Carried<'s> {
     pub exchange: Option<Exchange<'s>>,
     user: Option<String>,
     detail: &'static str,
+    place: Option<waiting::Place>,
     /// Bytes that went to the client outside of pumps.
     pub written: u64,
     /// Body bytes of an answer of the proxy's own, or of a stored response.
@@ -127,7 +129,11 @@ pub async fn run(
     }
     let client = client_of(connection, snapshot, Some(&work.request));
     let address = client.address;
-    let mut flow = Flow::new(&snapshot.snapshot, listener, client, started, core.unix_ms_at(started));
+    let mut flow =
+        Flow::new(&snapshot.snapshot, listener, client, started, core.unix_ms_at(started)).seeded(core.chance());
+    if let Some(job) = connection.job() {
+        flow = flow.internal(job.side());
+    }
     if protocol == ClientProtocol::Socks5 {
         flow = flow.authenticated();
     }
@@ -166,11 +172,19 @@ pub async fn run(
                 carried.then = Some(written.then);
                 flow.step(Event::Answered { delivered: written.delivered }, Instant::now())
             }
-            Command::Connect { target, fresh } => {
-                if let Some(old) = carried.exchange.take() {
-                    old.give_up(connection, work);
+            Command::Wait { pool } => {
+                drop_upstream(connection, work, &mut carried);
+                let event = Box::pin(waiting::turn(connection, work, snapshot, pool, &mut carried.place)).await;
+                flow.step(event, Instant::now())
+            }
+            Command::Connect { target, fresh, pause } => {
+                drop_upstream(connection, work, &mut carried);
+                // It has a server: others may have the turn.
+                carried.place = None;
+                if !pause.is_zero() && !Box::pin(waiting::pause(connection, work, pause)).await {
+                    command = flow.step(Event::ClientGone, Instant::now());
+                    continue;
                 }
-                carried.upstream = None;
                 match connect(connection, work, snapshot, &flow, target, fresh).await {
                     Ok(upstream) => {
                         let event = Event::Connected { address: upstream.address, reused: upstream.reused };
@@ -330,6 +344,14 @@ pub async fn run(
     }
 }
 
+/// Nothing of an exchange that has failed, or that is given up, is used again.
+fn drop_upstream(connection: &mut Connection, work: &mut Work, carried: &mut Carried<'_>) {
+    if let Some(old) = carried.exchange.take() {
+        old.give_up(connection, work);
+    }
+    carried.upstream = None;
+}
+
 /// Whether the client may send another request after this one.
 fn keeps_alive(connection: &Connection, snapshot: &CoreSnapshot, listener: u16) -> bool {
     let most = snapshot.snapshot.listener(listener).map_or(0, |l| l.limits.requests_per_connection);
@@ -430,6 +452,8 @@ fn entry<'a>(
         listener: plan.listener(record.listener).map_or("", |l| l.name.as_str()),
         route: flow.route().map(|r| r.name.as_str()),
         pool: record.pool.and_then(|p| plan.pool(p)).map(|p| p.name.as_str()),
+        variant: flow.variant().map(|(split, variant)| (split.name.as_str(), variant.name.as_str())),
+        limit: flow.limit_name(),
         server: record.pool.zip(record.server).and_then(|(p, s)| plan.server(p, s)).map(|s| s.address.as_str()),
         place: flow.place(),
         reason_detail: detail,

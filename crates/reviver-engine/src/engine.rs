@@ -1,5 +1,7 @@
 //! The engine as the control plane holds it: threads, listening sockets, and the plan in force.
 
+mod balance;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +39,14 @@ pub enum EngineError {
     Log(#[from] crate::log::LogError),
     #[error("{0}")]
     Cache(#[from] CacheError),
+    #[error("there is no pool {0}")]
+    NoPool(String),
+    #[error("pool {pool} has no server {server}")]
+    NoServer { pool: String, server: String },
+    #[error("there is no split {0}")]
+    NoSplit(String),
+    #[error("split {0}: there must be one weight for each variant, and 10000 in sum")]
+    Weights(String),
     #[error("cannot start a worker: {0}")]
     Worker(io::Error),
     #[error("the engine is stopping")]
@@ -187,7 +197,7 @@ impl Engine {
             let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new()
                 .name(format!("reviver-{index}"))
-                .spawn(move || run_core(seed, host, shared, prepared))
+                .spawn(move || run_core(index, seed, host, shared, prepared))
                 .map_err(EngineError::Worker)?;
             state.threads.push(thread);
         }
@@ -376,7 +386,8 @@ impl Engine {
 
 fn build(plan: &str, running: Option<&Prepared>) -> Result<Prepared, EngineError> {
     let plan = reviver_plan::parse(plan).map_err(|e| EngineError::Plan(e.to_string()))?;
-    let snapshot = Snapshot::build(plan).map_err(|e| EngineError::Plan(e.to_string()))?;
+    let earlier = running.map(|p| &*p.snapshot);
+    let snapshot = Snapshot::build_after(plan, earlier).map_err(|e| EngineError::Plan(e.to_string()))?;
     let cache = Cache::prepare(&snapshot.plan, running.and_then(|p| p.cache.as_ref()));
     let cache = cache.map_err(EngineError::Plan)?;
     let old = running.map(|p| (&p.snapshot.plan, &*p.tls));
@@ -413,7 +424,7 @@ fn bind_new(
     Ok(bound)
 }
 
-fn run_core(seed: CoreSeed, host: Host, shared: Arc<Shared>, prepared: Prepared) {
+fn run_core(index: usize, seed: CoreSeed, host: Host, shared: Arc<Shared>, prepared: Prepared) {
     // Two threads beside the core's own, for work that blocks: passwords.
     let runtime =
         Builder::new_current_thread().enable_all().max_blocking_threads(2).build_local(LocalOptions::default());
@@ -426,6 +437,9 @@ fn run_core(seed: CoreSeed, host: Host, shared: Arc<Shared>, prepared: Prepared)
         let core = Core::new(seed.log, seed.metrics, host, shared, prepared);
         tokio::task::spawn_local(std::rc::Rc::clone(&core.timers).run());
         tokio::task::spawn_local(std::rc::Rc::clone(&core).housekeeping());
+        if index == 0 {
+            tokio::task::spawn_local(std::rc::Rc::clone(&core).judge_pools());
+        }
         open_all(&core, seed.bound);
         while let Some(order) = orders.recv().await {
             match order {

@@ -135,7 +135,7 @@ impl<'s> Exchange<'s> {
         };
         let millis = |ms: Option<u64>| Duration::from_millis(ms.unwrap_or(60_000));
         let (first_byte, idle) = match flow.route() {
-            Some(route) => (Some(route.first_byte_ms), Some(route.idle_ms)),
+            Some(route) => (flow.first_byte_ms(), Some(route.idle_ms)),
             None => (listener.map(|l| l.timeouts.first_byte_ms), listener.map(|l| l.timeouts.idle_ms)),
         };
         connection.timer.clear();

@@ -27,6 +27,7 @@ mod timers;
 mod tls;
 mod tunnel;
 mod upstream;
+mod waiting;
 mod work;
 
 pub use auth::PasswordCheck;

@@ -4,6 +4,8 @@
 //! asks; what is shown is their sum. Rule 2: a name keeps its counts across reloads: an epoch only maps the
 //! indices of its plan to them. What a plan no longer names is forgotten, except in the totals.
 
+mod variants;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +16,7 @@ use reviver_plan::Plan;
 use serde::Serialize;
 
 use crate::cache::{CacheCounters, CacheSummary};
+use variants::Variant;
 
 /// Buckets within 6 % of a value, up to 67 seconds in microseconds: 2.9 KiB. What takes longer is counted
 /// in the last bucket; the maximum is kept besides.
@@ -49,6 +52,8 @@ pub struct MetricMap {
     routes: Vec<Arc<Group>>,
     /// By pool and server.
     servers: Vec<Vec<Arc<Group>>>,
+    /// By split and variant; the last of each is its baseline.
+    variants: Vec<Vec<Arc<Variant>>>,
 }
 
 impl Metrics {
@@ -79,7 +84,7 @@ impl Metrics {
         }
         let [listeners, routes, servers] =
             tables.map(|sums| sums.into_iter().map(|(name, sum)| (name, sum.summary())).collect());
-        Summary { total: total.summary(), listeners, routes, servers }
+        Summary { total: total.summary(), listeners, routes, servers, variants: self.variants() }
     }
 }
 
@@ -93,7 +98,10 @@ impl CoreMetrics {
         let addresses = pools.iter().flat_map(|p| p.servers.iter().map(|s| format!("{}/{}", p.name, s.address)));
         let mut servers = groups(&mut names.servers, addresses).into_iter();
         let servers = pools.iter().map(|p| servers.by_ref().take(p.servers.len()).collect()).collect();
-        MetricMap { listeners, routes, servers }
+        let mut variants = groups(&mut names.variants, variants::names(plan)).into_iter();
+        let splits = plan.reverse.as_ref().map_or(&[][..], |r| &r.splits);
+        let variants = splits.iter().map(|s| variants.by_ref().take(s.variants.len() + 1).collect()).collect();
+        MetricMap { listeners, routes, servers, variants }
     }
 
     /// Counts a flow that is over, under the map of the plan that it began with.
@@ -106,9 +114,24 @@ impl CoreMetrics {
         if let Some(group) = record.route.and_then(|index| map.routes.get(index as usize)) {
             group.observe(record, record.status, taken);
         }
+        Self::observe_variant(map, record);
         let server = record.pool.zip(record.server);
         if let Some(group) = server.and_then(|(pool, server)| map.servers.get(pool as usize)?.get(server as usize)) {
             group.observe(record, record.upstream_status, record.times.first_byte.map(u64::from));
+        }
+    }
+
+    /// Counts what a variant has answered.
+    fn observe_variant(map: &MetricMap, record: &Record) {
+        let Some(chosen) = record.chosen else { return };
+        let Some(variants) = map.variants.get(chosen.split as usize) else { return };
+        if let Some(variant) = variants.get(chosen.side.variant as usize) {
+            variant.observe(record);
+        }
+        if chosen.side.baseline
+            && let Some(baseline) = variants.last()
+        {
+            baseline.observe(record);
         }
     }
 
@@ -157,10 +180,11 @@ struct Names {
     listeners: BTreeMap<String, Arc<Group>>,
     routes: BTreeMap<String, Arc<Group>>,
     servers: BTreeMap<String, Arc<Group>>,
+    variants: BTreeMap<String, Arc<Variant>>,
 }
 
 /// The groups of `names` in order; what is not among them goes.
-fn groups(known: &mut BTreeMap<String, Arc<Group>>, names: impl Iterator<Item = String>) -> Vec<Arc<Group>> {
+fn groups<T: Default>(known: &mut BTreeMap<String, Arc<T>>, names: impl Iterator<Item = String>) -> Vec<Arc<T>> {
     let old = std::mem::take(known);
     names
         .map(|name| {
@@ -257,6 +281,8 @@ pub struct Summary {
     pub routes: BTreeMap<String, GroupSummary>,
     /// By `pool/address`.
     pub servers: BTreeMap<String, GroupSummary>,
+    /// By `split/variant`; what the cache answered is left out.
+    pub variants: BTreeMap<String, GroupSummary>,
 }
 
 /// What one listener, route or server did.

@@ -121,6 +121,7 @@ impl<'s> Flow<'s> {
         if let Some(value) = self.hsts() {
             push(&mut page, "Strict-Transport-Security", value.as_bytes());
         }
+        self.write_limit_fields(&mut PageSink(&mut page));
         if let Some(route) = self.route() {
             let rules = &route.response_headers;
             page.fields.retain(|(name, _)| !crate::upstream_fields::is_ruled_out(name.as_bytes(), rules));
@@ -169,6 +170,11 @@ impl<'s> Flow<'s> {
                 push(page, "Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
             }
             Slug::NoServer | Slug::Draining | Slug::AuthBusy => push(page, "Retry-After", b"5"),
+            Slug::QueueFull | Slug::QueueTimeout => push(page, "Retry-After", b"1"),
+            Slug::RateLimited => {
+                let seconds = self.retry_after().to_string();
+                page.fields.push((Cow::Borrowed("Retry-After"), Cow::Owned(seconds.into_bytes())));
+            }
             _ => {}
         }
         page.body = Cow::Owned(body.into_bytes());
@@ -198,6 +204,18 @@ fn https_location(head: &RequestHead, port: u16) -> Vec<u8> {
         location.extend_from_slice(query);
     }
     location
+}
+
+struct PageSink<'a, 'p>(&'a mut Page<'p>);
+
+impl FieldSink for PageSink<'_, '_> {
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        let name = Cow::Owned(String::from_utf8_lossy(name).into_owned());
+        self.0.fields.push((name, Cow::Owned(value.to_vec())));
+    }
+
+    /// Pages copy nothing from a head.
+    fn lines(&mut self, _: &[u8]) {}
 }
 
 fn push<'a>(page: &mut Page<'a>, name: &'a str, value: &'a [u8]) {

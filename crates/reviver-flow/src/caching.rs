@@ -252,6 +252,11 @@ impl<'s> Flow<'s> {
                 out.extend_from_slice(head.value(field));
             }
         }
+        if let Some(chosen) = self.record.chosen {
+            // Variants are different applications.
+            out.extend_from_slice(b"\n#");
+            out.extend_from_slice(itoa::Buffer::new().format(chosen.side.variant).as_bytes());
+        }
         caching.key.clear();
         caching.key.extend_from_slice(&out[start..]);
     }

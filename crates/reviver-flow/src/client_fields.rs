@@ -76,6 +76,8 @@ impl Flow<'_> {
         }
         if !response.is_interim() {
             self.write_cache_fields(sink);
+            self.write_limit_fields(sink);
+            self.write_staying(sink);
         }
         add_fields(rules, sink);
         match body {

@@ -36,6 +36,18 @@ pub(crate) enum Verdict {
     ForwardTunnel,
 }
 
+impl Verdict {
+    /// The route that decided, where it lets the request on.
+    pub fn route(self) -> Option<u32> {
+        match self {
+            Self::Respond(route) | Self::Redirect(route) | Self::Pool { route, .. } | Self::Split { route, .. } => {
+                Some(route)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Checks that hold in both directions (phase `request_head`).
 pub(crate) fn check_head(snapshot: &Snapshot, head: &RequestHead) -> Result<(), Reason> {
     if loops(snapshot, head) {

@@ -1,6 +1,7 @@
 //! What happens to a flow, and what it wishes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use reviver_cache::Why;
 use reviver_http::{RequestHead, ResponseHead};
@@ -46,6 +47,19 @@ pub enum Looked {
     },
 }
 
+/// What came of waiting for a server with room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// It is this one's turn; its place is kept until it has a server.
+    Turn,
+    /// As many wait as may.
+    Full,
+    /// It has taken too long.
+    Expired,
+    /// The proxy is stopping.
+    Stopping,
+}
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -53,6 +67,8 @@ pub enum Event<'a> {
     Request(&'a RequestHead),
     /// Outcome of [`Command::Authenticate`].
     Authenticated(bool),
+    /// Outcome of [`Command::Wait`].
+    Waited(Waited),
     /// Outcome of [`Command::Connect`].
     Connected { address: SocketAddr, reused: bool },
     /// A response head came (interim ones too) for this request. `repeatable`: the whole request could be sent
@@ -92,8 +108,10 @@ pub enum Command {
     Authenticate,
     /// Write this answer: `Answered`.
     Answer(Answer),
-    /// Bring a connection: `Connected`, `Failed`, `ClientGone`.
-    Connect { target: Target, fresh: bool },
+    /// Wait until a server of the pool has room: `Waited`, `ClientGone`.
+    Wait { pool: u32 },
+    /// Bring a connection, after a pause: `Connected`, `Failed`, `ClientGone`.
+    Connect { target: Target, fresh: bool, pause: Duration },
     /// Send the request and bring a response head: `Response`, `Failed`, `ClientFailed`, `ClientGone`.
     Exchange,
     /// Pass an interim response on and bring the next head: as `Exchange`.

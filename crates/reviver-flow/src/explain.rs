@@ -55,6 +55,8 @@ pub struct Explanation {
     /// `file:line` of the rule that decided.
     pub at: Option<String>,
     pub route: Option<String>,
+    pub split: Option<String>,
+    pub variant: Option<String>,
     pub pool: Option<String>,
     /// Servers that the request could reach, or the destination that it names.
     pub servers: Vec<String>,
@@ -88,6 +90,11 @@ pub(crate) fn place(snapshot: &Snapshot, rule: Rule) -> Option<&str> {
     match rule {
         Rule::None => None,
         Rule::Listener(index) => plan.listeners.get(usize::from(index)).map(|l| l.at.as_str()),
+        Rule::Limit(route, index) => {
+            let limits = &plan.reverse.as_ref()?.routes.get(route as usize)?.limits;
+            limits.get(usize::from(index)).map(|l| l.at.as_str())
+        }
+        Rule::Split(index) => plan.reverse.as_ref()?.splits.get(index as usize).map(|s| s.at.as_str()),
         Rule::Route(index) => plan.reverse.as_ref()?.routes.get(index as usize).map(|r| r.at.as_str()),
         Rule::Pool(index) => plan.reverse.as_ref()?.pools.get(index as usize).map(|p| p.at.as_str()),
         Rule::ForwardAuth => forward?.auth.as_ref().map(|a| a.at.as_str()),
@@ -157,6 +164,8 @@ pub fn explain(snapshot: &Snapshot, request: &ExplainRequest, now: Instant) -> R
         reason: flow.record.reason.slug.name(),
         at: flow.place().map(str::to_owned),
         route: flow.route().map(|r| r.name.clone()),
+        split: flow.variant().map(|(split, _)| split.name.clone()),
+        variant: flow.variant().map(|(_, variant)| variant.name.clone()),
         pool: flow.record.pool.and_then(|p| reverse?.pools.get(p as usize)).map(|p| p.name.clone()),
         servers,
         steps: flow

@@ -2,20 +2,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use reviver_balance::{Ask, Choice, Lease};
+use reviver_balance::{Lease, Side};
 use reviver_cache::Why;
 use reviver_http::{RequestHead, ResponseHead};
-use reviver_plan::{Action, Retry, Role, Route, Snapshot};
+use reviver_plan::{Role, Route, Snapshot};
 use smallvec::SmallVec;
 
+use crate::balancing::Choosing;
 use crate::caching::CacheUse;
 use crate::decide::{self, Verdict};
+use crate::limiting::Limited;
 use crate::upstream_fields::may_switch;
 use crate::{
-    Answer, ClientTls, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Sent, Slug, Target, Times,
-    VerdictKind, Via,
+    Answer, ClientTls, Command, Ending, Event, Phase, Reason, Record, Relayed, Rule, Slug, Target, Times, VerdictKind,
+    Via,
 };
 
 /// Who asks: the address that the connection came from, and the one that is believed to be behind it.
@@ -45,6 +47,8 @@ pub(crate) enum State {
     Connection,
     Response,
     Lookup,
+    /// For a server with room.
+    Waiting,
     Answer,
     Relay,
     Over,
@@ -58,17 +62,28 @@ pub struct Flow<'s> {
     pub(crate) role: Role,
     pub(crate) state: State,
     /// Facts of the request that later decisions need.
-    idempotent: bool,
+    pub(crate) idempotent: bool,
     tunnel: bool,
     known: bool,
     pub(crate) tried: SmallVec<[u32; 8]>,
     /// The server in use counts this request as long as this is kept.
     pub(crate) lease: Option<Lease<'s>>,
+    pub(crate) choosing: Choosing,
+    /// The variant of a split that this request gets whoever asks.
+    pub(crate) given: Option<Side>,
+    /// What a person that was not known is known by from now on.
+    pub(crate) new_person: Option<[u64; 2]>,
+    /// What the limit that matters most has said.
+    pub(crate) limited: Option<Limited<'s>>,
+    /// It is a request of the proxy's own.
+    pub(crate) internal: bool,
+    /// State of the flow's chance.
+    seed: u64,
     /// The connection in use had served another request before.
-    reused: bool,
+    pub(crate) reused: bool,
     /// A kept connection was found dead, and a fresh one has been asked for.
-    renewed: bool,
-    renewals: u8,
+    pub(crate) renewed: bool,
+    pub(crate) renewals: u8,
     /// The verdict that holds once the client has proved who it is.
     pending: Option<Verdict>,
     /// None where nothing is cached.
@@ -76,7 +91,7 @@ pub struct Flow<'s> {
     /// The method is PURGE: whether this client may use it.
     purges: Option<bool>,
     started: Instant,
-    mark: Instant,
+    pub(crate) mark: Instant,
     pub record: Record,
     trace: Option<Vec<Step>>,
 }
@@ -95,6 +110,12 @@ impl<'s> Flow<'s> {
             known: false,
             tried: SmallVec::new(),
             lease: None,
+            choosing: Choosing::default(),
+            given: None,
+            new_person: None,
+            limited: None,
+            internal: false,
+            seed: started_ms ^ u64::from(port),
             reused: false,
             renewed: false,
             renewals: 0,
@@ -125,6 +146,8 @@ impl<'s> Flow<'s> {
                 response_body: 0,
                 times: Times::default(),
                 cache: None,
+                chosen: None,
+                dry_limited: false,
             },
             trace: None,
         }
@@ -134,6 +157,28 @@ impl<'s> Flow<'s> {
     pub fn authenticated(mut self) -> Self {
         self.known = true;
         self
+    }
+
+    /// Where chance comes from.
+    pub fn seeded(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// A request of the proxy's own, which gets the variant that it was made for.
+    pub fn internal(mut self, given: Option<Side>) -> Self {
+        self.internal = true;
+        self.given = given;
+        self
+    }
+
+    /// A random number (splitmix64).
+    pub(crate) fn chance(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.seed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
     }
 
     /// Keeps each phase's outcome for [`Self::steps`].
@@ -191,7 +236,8 @@ impl<'s> Flow<'s> {
                 }
                 self.done()
             }
-            (State::Relay, Event::Relayed(outcome)) => self.on_relayed(outcome),
+            (State::Relay, Event::Relayed(outcome)) => self.on_relayed(outcome, now),
+            (State::Waiting, Event::Waited(waited)) => self.on_waited(waited, now),
             (State::Lookup, Event::Looked(looked)) => self.on_looked(looked),
             (State::Relay, Event::Unreadable) => self.on_unreadable(),
             (State::Lookup, Event::Purged(count)) => {
@@ -225,6 +271,7 @@ impl<'s> Flow<'s> {
             let listener = self.record.listener;
             let verdict = decide::before_routes(self.snapshot, head, &self.client, listener)
                 .unwrap_or_else(|| decide::route(self.snapshot, head, &self.client));
+            let verdict = self.settle(verdict, head, now);
             return self.decided(verdict, head);
         }
         if let Err(reason) = decide::check_client(self.snapshot, self.client.address) {
@@ -257,6 +304,9 @@ impl<'s> Flow<'s> {
 
     /// What of the head is needed once the verdict is carried out.
     fn prepare(&mut self, verdict: Verdict, head: &RequestHead) {
+        if let Verdict::Pool { pool, .. } = verdict {
+            self.choosing = self.prepare_choice(pool, head);
+        }
         let rules = match verdict {
             Verdict::Pool { route, .. } => self.rules_of(Some(route)),
             Verdict::Forward => self.rules_of(None),
@@ -264,6 +314,19 @@ impl<'s> Flow<'s> {
         };
         self.purges = self.purges(head);
         self.caching = rules.map(|rules| self.prepare_cache(head, rules));
+    }
+
+    /// The limits of the route that decides, and one of the pools where it divides its requests.
+    fn settle(&mut self, verdict: Verdict, head: &RequestHead, now: Instant) -> Verdict {
+        let Some(route) = verdict.route() else { return verdict };
+        if let Some(reason) = self.check_limits(route, head, now) {
+            return Verdict::Reject(reason);
+        }
+        let Verdict::Split { split, .. } = verdict else { return verdict };
+        match self.choose_variant(split, head) {
+            Some(pool) => Verdict::Pool { route, pool },
+            None => Verdict::Reject(Slug::InternalError.into()),
+        }
     }
 
     fn decided(&mut self, verdict: Verdict, head: &RequestHead) -> Command {
@@ -292,7 +355,7 @@ impl<'s> Flow<'s> {
     fn carry_out(&mut self, verdict: Verdict) -> Command {
         match verdict {
             Verdict::Reject(reason) => {
-                if let Rule::Route(route) = reason.rule {
+                if let Rule::Route(route) | Rule::Limit(route, _) = reason.rule {
                     self.record.route = Some(route);
                 }
                 self.reject(Phase::Route, reason)
@@ -346,44 +409,10 @@ impl<'s> Flow<'s> {
         }
     }
 
-    /// To the upstream.
-    pub(crate) fn proceed(&mut self) -> Command {
-        match self.record.pool {
-            Some(pool) => self.select(pool).unwrap_or_else(|| self.no_server_left(pool)),
-            None => self.connect(Target::Destination, false),
-        }
-    }
-
-    fn no_server_left(&mut self, pool: u32) -> Command {
-        if self.serves_on_error() {
-            return self.serve(Why::OnError);
-        }
-        self.reject(Phase::UpstreamSelect, self.no_server(pool))
-    }
-
-    fn no_server(&self, pool: u32) -> Reason {
-        Reason::new(Slug::NoServer, Rule::Pool(pool))
-    }
-
-    /// Phase `upstream_select`: a server of the pool that was not tried yet.
-    fn select(&mut self, pool: u32) -> Option<Command> {
-        let ask = Ask { now: self.mark, hash: 0, tried: &self.tried, pinned: None, queued: false };
-        let Choice::Server(lease) = self.snapshot.pools.get(pool as usize)?.choose(&ask) else { return None };
-        let server = lease.index();
-        self.lease = Some(lease);
-        self.tried.push(server);
-        self.record.server = Some(server);
-        let address = self.snapshot.server(pool, server).map_or("", |s| s.address.as_str());
-        self.note(Phase::UpstreamSelect, VerdictKind::Continue, Reason::new(Slug::Forwarded, Rule::Pool(pool)), || {
-            format!("server {address}")
-        });
-        Some(self.connect(Target::Server { pool, server }, false))
-    }
-
-    fn connect(&mut self, target: Target, fresh: bool) -> Command {
+    pub(crate) fn connect(&mut self, target: Target, fresh: bool, pause: Duration) -> Command {
         self.record.attempts = self.record.attempts.saturating_add(1);
         self.state = State::Connection;
-        Command::Connect { target, fresh }
+        Command::Connect { target, fresh, pause }
     }
 
     fn on_connected(&mut self, address: SocketAddr, reused: bool, now: Instant) -> Command {
@@ -426,11 +455,8 @@ impl<'s> Flow<'s> {
             self.state = State::Relay;
             return Command::Tunnel;
         }
-        let wanted = repeatable && self.retry().is_some_and(|r| r.on_status.contains(&head.status));
-        if wanted
-            && self.may_repeat(Sent::Request)
-            && let Some(command) = self.select_again(Slug::Forwarded, now)
-        {
+        self.observe_response(head.status, micros(now - self.mark), now);
+        if repeatable && let Some(command) = self.on_bad_status(head.status, now) {
             return command;
         }
         if self.is_validated(head) {
@@ -443,73 +469,6 @@ impl<'s> Flow<'s> {
         self.record.status = head.status;
         self.state = State::Relay;
         Command::Relay
-    }
-
-    /// What chose the upstream that a failure is laid to.
-    fn upstream_rule(&self) -> Rule {
-        self.record.pool.map_or(Rule::None, Rule::Pool)
-    }
-
-    fn retry(&self) -> Option<&'s Retry> {
-        self.route().map(|r| &r.retry)
-    }
-
-    /// Whether the request may be sent once more after an upstream has seen so much of it. A server that got
-    /// the head may have acted on it, so only idempotent requests are repeated (RFC 9110, section 9.2.2), and
-    /// a body that has left is gone.
-    fn may_repeat(&self, sent: Sent) -> bool {
-        match sent {
-            Sent::Nothing => true,
-            Sent::Request => self.idempotent,
-            Sent::Body => false,
-        }
-    }
-
-    /// Phase `failure`: whose fault, and whether it is tried again.
-    fn on_failed(&mut self, slug: Slug, sent: Sent, now: Instant) -> Command {
-        // A kept connection may have been closed by the server at the moment of use. That says nothing of the
-        // server: the same one is asked once more, on a fresh connection.
-        let lost = matches!(slug, Slug::ConnectionTerminated | Slug::ConnectionRefused);
-        if self.reused && lost && !self.renewed && self.may_repeat(sent) {
-            self.renewed = true;
-            self.renewals = self.renewals.saturating_add(1);
-            self.reused = false;
-            self.mark = now;
-            self.note(Phase::Failure, VerdictKind::Retry, slug.into(), || "kept connection was closed".to_owned());
-            let target = match (self.record.pool, self.record.server) {
-                (Some(pool), Some(server)) => Target::Server { pool, server },
-                _ => Target::Destination,
-            };
-            return self.connect(target, true);
-        }
-        let wanted =
-            self.retry().is_some_and(|r| if sent == Sent::Nothing { r.on_connect } else { lost && r.on_reset });
-        if wanted
-            && self.may_repeat(sent)
-            && let Some(command) = self.select_again(slug, now)
-        {
-            return command;
-        }
-        if self.serves_on_error() && slug != Slug::PrivateDestination {
-            self.note(Phase::Failure, VerdictKind::Respond, slug.into(), || "what is stored is served".to_owned());
-            return self.serve(Why::OnError);
-        }
-        let private = slug == Slug::PrivateDestination;
-        let rule = if private { Rule::ForwardPrivateDestinations } else { self.upstream_rule() };
-        self.fail(Reason::new(slug, rule))
-    }
-
-    fn select_again(&mut self, slug: Slug, now: Instant) -> Option<Command> {
-        let pool = self.record.pool?;
-        // A kept connection that was found closed is no fault of a server, and no attempt.
-        if u32::from(self.record.attempts.saturating_sub(self.renewals)) >= self.retry()?.attempts {
-            return None;
-        }
-        self.renewed = false;
-        self.mark = now;
-        let command = self.select(pool)?;
-        self.note(Phase::Failure, VerdictKind::Retry, slug.into(), || "another server is tried".to_owned());
-        Some(command)
     }
 
     pub(crate) fn fail(&mut self, reason: Reason) -> Command {
@@ -543,7 +502,10 @@ impl<'s> Flow<'s> {
         self.done()
     }
 
-    fn on_relayed(&mut self, outcome: Relayed) -> Command {
+    fn on_relayed(&mut self, outcome: Relayed, now: Instant) -> Command {
+        if let Relayed::UpstreamAborted(slug) | Relayed::NothingSent(slug) = outcome {
+            self.observe_failure(slug, now);
+        }
         match outcome {
             Relayed::Complete => {}
             Relayed::ClientAborted => {
@@ -567,28 +529,23 @@ impl<'s> Flow<'s> {
     }
 
     fn done(&mut self) -> Command {
+        self.lease = None;
         self.state = State::Over;
         Command::Done
     }
 
     /// The servers that a request to this flow's route could reach, for `explain`.
     pub(crate) fn candidates(&self) -> Vec<&'s str> {
-        let Some(route) = self.route() else { return Vec::new() };
-        let (Action::Pool(pool), Some(reverse)) = (&route.action, &self.snapshot.plan.reverse) else {
-            return Vec::new();
-        };
-        reverse
-            .pools
-            .get(*pool as usize)
-            .map_or_else(Vec::new, |p| p.servers.iter().map(|s| s.address.as_str()).collect())
+        let pool = self.record.pool.and_then(|pool| self.snapshot.pool(pool));
+        pool.map_or_else(Vec::new, |p| p.servers.iter().map(|s| s.address.as_str()).collect())
     }
 }
 
-fn micros(duration: std::time::Duration) -> u64 {
+pub(crate) fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn micros32(duration: std::time::Duration) -> u32 {
+pub(crate) fn micros32(duration: std::time::Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 

@@ -8,6 +8,7 @@
 //! and `explain` run this same code.
 
 mod answer;
+mod balancing;
 mod caching;
 mod client_fields;
 mod client_tls;
@@ -15,9 +16,11 @@ mod decide;
 mod event;
 mod explain;
 mod flow;
+mod limiting;
 mod phases;
 mod reason;
 mod record;
+mod splitting;
 mod upstream_fields;
 
 pub use answer::{Answer, Page};
@@ -25,10 +28,11 @@ pub use caching::ServedFrom;
 pub use client_fields::BodyPlan;
 pub use client_tls::{ClientCertificate, ClientTls};
 pub use decide::{Credentials, credentials};
-pub use event::{Command, Event, Looked, Relayed, Sent, Target};
+pub use event::{Command, Event, Looked, Relayed, Sent, Target, Waited};
 pub use explain::{ExplainError, ExplainRequest, Explanation, explain, explained_request};
 pub use flow::{Client, Flow, Step};
 pub use phases::{PHASES, Phase, PhaseRow, Side, VerdictKind};
 pub use reason::{Fault, Reason, Rule, SLUGS, Slug, SlugRow};
 pub use record::{CacheVerdict, Cached, Ending, Record, Times, Via};
+pub use splitting::Chosen;
 pub use upstream_fields::TrailerPolicy;

@@ -94,6 +94,9 @@ slugs! {
 
     PurgeDenied "purge_denied" 403 Client "http_request_denied" "This client may not purge the cache.";
     OnlyIfCached "only_if_cached" 504 Client "" "The request asks for a cached response, and there is none.";
+    RateLimited "rate_limited" 429 Client "http_request_denied" "More requests came than are let through.";
+    QueueFull "queue_full" 503 Proxy "connection_limit_reached" "Too many requests wait for a server.";
+    QueueTimeout "queue_timeout" 503 Proxy "connection_limit_reached" "No server had room in time.";
     NoRoute "no_route" 404 Proxy "destination_not_found" "Nothing is served under this address.";
     ClientNotAllowed "client_not_allowed" 403 Client "http_request_denied" "This client may not use the proxy.";
     AuthRequired "auth_required" 407 Client "http_request_denied" "The proxy wants a user name and a password.";
@@ -142,6 +145,9 @@ pub enum Rule {
     None,
     Listener(u16),
     Route(u32),
+    /// One of the limits of a route.
+    Limit(u32, u8),
+    Split(u32),
     Pool(u32),
     ForwardAuth,
     ForwardClients,

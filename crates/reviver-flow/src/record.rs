@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use reviver_cache::{Refusal, Why};
 
-use crate::Reason;
+use crate::{Chosen, Reason};
 
 /// Times of a flow, all in microseconds. `None` where the phase was not reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,4 +132,8 @@ pub struct Record {
     pub times: Times,
     /// None where nothing is cached.
     pub cache: Option<Cached>,
+    /// None without a split.
+    pub chosen: Option<Chosen>,
+    /// A limit would have refused the request, if it were in force.
+    pub dry_limited: bool,
 }

@@ -30,6 +30,13 @@ pub enum Balance {
     First,
 }
 
+impl Balance {
+    /// Whether servers are chosen by what the request holds.
+    pub fn hashes(self) -> bool {
+        matches!(self, Self::Hash | Self::Maglev)
+    }
+}
+
 /// What is hashed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

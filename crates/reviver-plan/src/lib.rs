@@ -6,12 +6,16 @@ mod balancing;
 mod cache;
 mod caching;
 mod plan;
+mod rates;
 mod schema;
 mod snapshot;
+mod sticky;
 
 pub use balance::*;
 pub use cache::*;
 pub use caching::{CacheRules, Caching};
 pub use plan::*;
+pub use rates::Rate;
 pub use schema::{SchemaError, fingerprint, parse, schema};
 pub use snapshot::*;
+pub use sticky::StickyTable;

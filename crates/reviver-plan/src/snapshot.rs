@@ -13,9 +13,10 @@ use reviver_policy::{
 
 use crate::balancing::{balancer, split_state};
 use crate::caching::Caching;
+use crate::rates::{Rate, rates};
 use crate::{
     Action, HeaderRules, Listener, Match, NamedPattern, PathPattern, Place, Plan, Pool, Rewrite, Route, Server, Split,
-    ValuePattern,
+    StickyTable, ValuePattern,
 };
 
 /// Why no snapshot could be built: where it was written, what it belongs to and what is wrong.
@@ -72,6 +73,10 @@ pub struct Snapshot {
     pub redirects: Vec<Option<Template>>,
     /// For each pool.
     pub pools: Vec<Balancer>,
+    /// For each pool that binds clients to servers.
+    pub stickies: Vec<Option<StickyTable>>,
+    /// For each route, its limits.
+    pub rates: Vec<Vec<Rate>>,
     /// For each split.
     pub splits: Vec<SplitState>,
     /// For each split: who may choose by its `force` header.
@@ -124,6 +129,8 @@ impl Snapshot {
             check_split(split, pools).map_err(at_split)?;
         }
         let balancers = pools.iter().map(|pool| balancer(pool, earlier)).collect();
+        let rates = routes.iter().map(|route| rates(route, earlier)).collect();
+        let stickies = pools.iter().map(StickyTable::of).collect();
         let states = splits.iter().map(|split| split_state(split, earlier)).collect();
         let forcers = splits
             .iter()
@@ -140,6 +147,8 @@ impl Snapshot {
             rewrites,
             redirects,
             pools: balancers,
+            stickies,
+            rates,
             splits: states,
             forcers,
             trusted: NetSet::new(plan.trusted_proxies.iter().copied()),

@@ -30,6 +30,13 @@ pub(crate) fn cookie_matches(cookies: &[u8], name: &[u8], pattern: &Pattern) -> 
         .any(|pair| cut(pair.trim_ascii(), b'=').is_some_and(|(key, value)| key == name && pattern.matches(value)))
 }
 
+/// The value of the first cookie of that name in a `Cookie` value.
+pub fn cookie_value<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    cookies
+        .split(|&b| b == b';')
+        .find_map(|pair| cut(pair.trim_ascii(), b'=').and_then(|(key, value)| (key == name).then_some(value)))
+}
+
 fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     memchr::memchr(at, bytes).map(|index| (&bytes[..index], &bytes[index + 1..]))
 }

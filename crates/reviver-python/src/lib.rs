@@ -129,6 +129,26 @@ impl Engine {
         json(&py.detach(|| self.0.cache_get(request)).map_err(raise)?)
     }
 
+    fn pool_status(&self, py: Python<'_>) -> PyResult<String> {
+        json(&py.detach(|| self.0.pool_status()))
+    }
+
+    fn pool_drain(&self, py: Python<'_>, pool: &str, server: &str, drained: bool) -> PyResult<()> {
+        py.detach(|| self.0.pool_drain(pool, server, drained)).map_err(raise)
+    }
+
+    fn split_status(&self, py: Python<'_>) -> PyResult<String> {
+        json(&py.detach(|| self.0.split_status()))
+    }
+
+    fn split_set(&self, py: Python<'_>, name: &str, weights: Vec<u32>) -> PyResult<()> {
+        py.detach(|| self.0.split_set(name, &weights)).map_err(raise)
+    }
+
+    fn events(&self, py: Python<'_>) -> PyResult<String> {
+        json(&py.detach(|| self.0.events()))
+    }
+
     fn reopen_logs(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.0.reopen_logs()).map_err(raise)
     }

@@ -246,11 +246,12 @@ fn line_of(flow: &Flow<'_>, command: &Command, snapshot: &Snapshot) -> String {
     match command {
         Command::Authenticate => "authenticate".to_owned(),
         Command::Answer(_) => format!("answer {} {}", flow.record.status, flow.record.reason.slug.name()),
-        Command::Connect { target: Target::Server { pool, server }, fresh } => {
+        Command::Wait { .. } => "wait".to_owned(),
+        Command::Connect { target: Target::Server { pool, server }, fresh, .. } => {
             let address = snapshot.server(*pool, *server).map_or("?", |s| s.address.as_str());
             if *fresh { format!("connect {address} anew") } else { format!("connect {address}") }
         }
-        Command::Connect { target: Target::Destination, fresh } => {
+        Command::Connect { target: Target::Destination, fresh, .. } => {
             if *fresh {
                 "connect destination anew".to_owned()
             } else {

@@ -82,7 +82,8 @@ pub async fn look_up(connection: &mut Connection, work: &mut Work, flow: &mut Fl
                 Judgement::ServeAndRevalidate => {
                     if let Boarding::Lead(lead) = cache.flights.board(!object.key) {
                         // Held until the refresh is over, so that there is one at a time.
-                        slices::start(connection, work, flow, Job::Refresh { _lead: lead });
+                        let side = flow.record.chosen.map(|c| c.side);
+                        slices::start(connection, work, flow, Job::Refresh { side, _lead: lead });
                     }
                     break Lookup::Serve { why: Why::Revalidating, object, collapsed: false };
                 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use reviver_balance::Side;
 use reviver_cache::{ContentRange, Meta, value_of, write_without};
 use reviver_flow::{Flow, Relayed, Slug};
 use reviver_http::{FieldKind, RequestHead};
@@ -27,11 +28,21 @@ use crate::work::Work;
 #[derive(Debug)]
 pub enum Job {
     /// What is stored is validated; the lead keeps others from doing the same.
-    Refresh { _lead: Lead },
+    Refresh { side: Option<Side>, _lead: Lead },
     /// A piece is fetched.
-    Slice { whole: Arc<Object>, index: u64, lead: Option<Lead> },
+    Slice { whole: Arc<Object>, index: u64, side: Option<Side>, lead: Option<Lead> },
     /// It has been done.
     Done,
+}
+
+impl Job {
+    /// The variant of a split whose response it is.
+    pub fn side(&self) -> Option<Side> {
+        match self {
+            Self::Refresh { side, .. } | Self::Slice { side, .. } => *side,
+            Self::Done => None,
+        }
+    }
 }
 
 /// First and last byte of a piece; none where the object is not sliced.
@@ -162,7 +173,8 @@ impl Sliced<'_> {
             Boarding::Wait(flight) => flight,
             Boarding::Lead(lead) => {
                 let flight = lead.flight();
-                let job = Job::Slice { whole: Arc::clone(self.whole), index, lead: Some(lead) };
+                let side = flow.record.chosen.map(|c| c.side);
+                let job = Job::Slice { whole: Arc::clone(self.whole), index, side, lead: Some(lead) };
                 start(connection, work, flow, job);
                 flight
             }

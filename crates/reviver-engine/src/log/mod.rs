@@ -41,6 +41,10 @@ pub struct Entry<'a> {
     pub route: Option<&'a str>,
     /// Name of the pool that was asked.
     pub pool: Option<&'a str>,
+    /// Names of the split and its variant.
+    pub variant: Option<(&'a str, &'a str)>,
+    /// Name of the limit that refused the request, or would have.
+    pub limit: Option<&'a str>,
     /// Address of the server as the configuration has it.
     pub server: Option<&'a str>,
     /// `file:line` of the rule that decided.

@@ -87,6 +87,9 @@ pub(super) struct Line<'a> {
     pub listener: &'a [u8],
     pub route: Option<&'a [u8]>,
     pub pool: Option<&'a [u8]>,
+    pub split: Option<&'a [u8]>,
+    pub variant: Option<&'a [u8]>,
+    pub limit: Option<&'a [u8]>,
     pub server: Option<&'a [u8]>,
     pub place: Option<&'a [u8]>,
     pub detail: Option<&'a [u8]>,
@@ -175,7 +178,8 @@ pub(super) fn encode(entry: &Entry<'_>, selection: &Selection, out: &mut Vec<u8>
     let mut texts = Texts { out, left: MAX_TEXTS };
     let detail = Some(entry.reason_detail).filter(|d| !d.is_empty());
     texts.put(Some(entry.listener.as_bytes()));
-    for text in [entry.route, entry.pool, entry.server, entry.place, detail, entry.user] {
+    let (split, variant) = entry.variant.unzip();
+    for text in [entry.route, entry.pool, split, variant, entry.limit, entry.server, entry.place, detail, entry.user] {
         texts.put(text.map(str::as_bytes));
     }
     texts.put(head.map(|h| h.method_text()));
@@ -251,6 +255,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Line<'_>> {
         listener: r.text()?.unwrap_or_default(),
         route: r.text()?,
         pool: r.text()?,
+        split: r.text()?,
+        variant: r.text()?,
+        limit: r.text()?,
         server: r.text()?,
         place: r.text()?,
         detail: r.text()?,

@@ -78,6 +78,8 @@ keys! {
     ClientCertificate "client_certificate";
     Route "route";
     Pool "pool";
+    Split "split";
+    Variant "variant";
     Server "server";
     Upstream "upstream";
     UpstreamConnection "upstream_connection";
@@ -89,6 +91,7 @@ keys! {
     Cache "cache";
     CacheReason "cache_reason";
     CacheAge "cache_age";
+    Limit "limit";
     Ending "ending";
     Attempts "attempts";
     Tunnel "tunnel";
@@ -136,6 +139,9 @@ impl Key {
             Key::ClientCertificate => text(line.client_certificate),
             Key::Route => text(line.route),
             Key::Pool => text(line.pool),
+            Key::Split => text(line.split),
+            Key::Variant => text(line.variant),
+            Key::Limit => text(line.limit),
             Key::Server => text(line.server),
             Key::Upstream => line.upstream.map_or(Value::Null, Value::Socket),
             Key::UpstreamConnection => match line.via {

@@ -1,0 +1,284 @@
+//! Phases `upstream_select` and `failure`: which server, what is held against it, and whether another is tried.
+
+use std::time::{Duration, Instant};
+
+use reviver_balance::{Ask, Choice, Outcome};
+use reviver_cache::Why;
+use reviver_http::{FieldKind, RequestHead};
+use reviver_plan::{HashOn, Pool, Retry};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::flow::State;
+use crate::{Command, Fault, Flow, Phase, Reason, Rule, Sent, Slug, Target, VerdictKind, Waited};
+
+/// What of a request its server is chosen by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Choosing {
+    /// 0 where the pool does not hash.
+    hash: u64,
+    /// The server that the client's cookie binds it to.
+    pinned: Option<u32>,
+}
+
+impl Choosing {
+    pub fn pinned(&self) -> Option<u32> {
+        self.pinned
+    }
+}
+
+/// What came of the wish for a server.
+enum Picked {
+    Server(Command),
+    /// There is none with room.
+    Full,
+    None,
+}
+
+impl<'s> Flow<'s> {
+    /// What will be needed of the head when a server of this pool is chosen.
+    pub(crate) fn prepare_choice(&self, index: u32, head: &RequestHead) -> Choosing {
+        let Some(pool) = self.snapshot.pool(index) else { return Choosing::default() };
+        let hash = if pool.balance.hashes() { self.hash_of(pool, head) } else { 0 };
+        let pinned = pool.sticky.as_ref().and_then(|sticky| {
+            let table = self.snapshot.stickies.get(index as usize)?.as_ref()?;
+            // Of several cookies of the name, as of paths, the first that is one of ours.
+            head.values(FieldKind::Cookie).find_map(|cookies| {
+                reviver_policy::cookie_value(cookies, sticky.cookie.as_bytes()).and_then(|value| table.server(value))
+            })
+        });
+        Choosing { hash, pinned }
+    }
+
+    fn hash_of(&self, pool: &Pool, head: &RequestHead) -> u64 {
+        let by_client = || xxh3_64(&reviver_policy::client_key(self.client.address).to_le_bytes());
+        match &pool.hash_on {
+            HashOn::Client => by_client(),
+            HashOn::Path => xxh3_64(head.normal_path()),
+            HashOn::Header(name) => head.values_of(name.as_bytes()).next().map_or_else(by_client, xxh3_64),
+            HashOn::Cookie(name) => head
+                .values(FieldKind::Cookie)
+                .find_map(|cookies| reviver_policy::cookie_value(cookies, name.as_bytes()))
+                .map_or_else(by_client, xxh3_64),
+        }
+    }
+
+    /// To the upstream.
+    pub(crate) fn proceed(&mut self) -> Command {
+        let Some(pool) = self.record.pool else {
+            return self.connect(Target::Destination, false, Duration::ZERO);
+        };
+        match self.pick(pool, false, Duration::ZERO) {
+            Picked::Server(command) => command,
+            Picked::Full => self.wait(pool),
+            Picked::None => self.no_server_left(Slug::NoServer, pool),
+        }
+    }
+
+    fn wait(&mut self, pool: u32) -> Command {
+        self.state = State::Waiting;
+        Command::Wait { pool }
+    }
+
+    /// It has been waited for a server with room.
+    pub(crate) fn on_waited(&mut self, waited: Waited, now: Instant) -> Command {
+        let Some(pool) = self.record.pool else { return self.fail(Slug::InternalError.into()) };
+        match waited {
+            Waited::Turn => {
+                self.record.times.decide =
+                    self.record.times.decide.saturating_add(crate::flow::micros32(now - self.mark));
+                self.mark = now;
+                match self.pick(pool, true, Duration::ZERO) {
+                    Picked::Server(command) => command,
+                    Picked::Full => self.wait(pool),
+                    Picked::None => self.no_server_left(Slug::NoServer, pool),
+                }
+            }
+            Waited::Full => self.no_server_left(Slug::QueueFull, pool),
+            Waited::Expired => self.no_server_left(Slug::QueueTimeout, pool),
+            Waited::Stopping => self.no_server_left(Slug::Draining, pool),
+        }
+    }
+
+    fn no_server_left(&mut self, slug: Slug, pool: u32) -> Command {
+        self.lease = None;
+        if self.serves_on_error() {
+            return self.serve(Why::OnError);
+        }
+        self.reject(Phase::UpstreamSelect, Reason::new(slug, Rule::Pool(pool)))
+    }
+
+    /// A server of the pool that was not tried yet, which is connected to after `pause`.
+    fn pick(&mut self, index: u32, queued: bool, pause: Duration) -> Picked {
+        let Some(pool) = self.snapshot.pools.get(index as usize) else { return Picked::None };
+        let Choosing { hash, pinned } = self.choosing;
+        let ask = Ask { now: self.mark, hash, tried: &self.tried, pinned, queued };
+        let lease = match pool.choose(&ask) {
+            Choice::Server(lease) => lease,
+            Choice::Full => return Picked::Full,
+            Choice::None => return Picked::None,
+        };
+        let server = lease.index();
+        self.lease = Some(lease);
+        self.tried.push(server);
+        self.record.server = Some(server);
+        let address = self.snapshot.server(index, server).map_or("", |s| s.address.as_str());
+        self.note(
+            Phase::UpstreamSelect,
+            VerdictKind::Continue,
+            Reason::new(Slug::Forwarded, Rule::Pool(index)),
+            || format!("server {address}"),
+        );
+        Picked::Server(self.connect(Target::Server { pool: index, server }, false, pause))
+    }
+
+    /// What is held against the server in use.
+    pub(crate) fn observe(&self, outcome: Outcome, now: Instant) {
+        if let Some(lease) = &self.lease {
+            lease.observe(outcome, now);
+        }
+    }
+
+    /// The same for a failure, where it is the server's.
+    pub(crate) fn observe_failure(&self, slug: Slug, now: Instant) {
+        if slug.row().fault == Fault::Upstream {
+            self.observe(Outcome::Failure, now);
+        }
+    }
+
+    /// A response head has come so many microseconds after the request was sent.
+    pub(crate) fn observe_response(&self, status: u16, micros: u64, now: Instant) {
+        let outlier = self.record.pool.and_then(|p| self.snapshot.pool(p)).and_then(|p| p.outlier.as_ref());
+        let bad = outlier.is_some_and(|o| o.statuses.iter().any(|&(first, last)| (first..=last).contains(&status)));
+        self.observe(if bad { Outcome::Error(micros) } else { Outcome::Success(micros) }, now);
+    }
+
+    fn retry(&self) -> Option<&'s Retry> {
+        self.route().map(|r| &r.retry)
+    }
+
+    /// How long the first byte of the response may take, in milliseconds, where a route says so.
+    pub fn first_byte_ms(&self) -> Option<u64> {
+        let route = self.route()?;
+        let tried = route.retry.try_ms;
+        let shorter = tried != 0 && self.idempotent && self.attempts_left();
+        Some(if shorter { tried.min(route.first_byte_ms) } else { route.first_byte_ms })
+    }
+
+    /// Whether the request may be sent once more after an upstream has seen so much of it. A server that got
+    /// the head may have acted on it, so only idempotent requests are repeated (RFC 9110, section 9.2.2), and
+    /// a body that has left is gone.
+    fn may_repeat(&self, sent: Sent) -> bool {
+        match sent {
+            Sent::Nothing => true,
+            Sent::Request => self.idempotent,
+            Sent::Body => false,
+        }
+    }
+
+    /// Whose fault, and whether it is tried again.
+    pub(crate) fn on_failed(&mut self, slug: Slug, sent: Sent, now: Instant) -> Command {
+        // A kept connection may have been closed by the server at the moment of use. That says nothing of the
+        // server: the same one is asked once more, on a fresh connection.
+        let lost = matches!(slug, Slug::ConnectionTerminated | Slug::ConnectionRefused);
+        if self.reused && lost && !self.renewed && self.may_repeat(sent) {
+            self.renewed = true;
+            self.renewals = self.renewals.saturating_add(1);
+            self.reused = false;
+            self.mark = now;
+            self.note(Phase::Failure, VerdictKind::Retry, slug.into(), || "kept connection was closed".to_owned());
+            let target = match (self.record.pool, self.record.server) {
+                (Some(pool), Some(server)) => Target::Server { pool, server },
+                _ => Target::Destination,
+            };
+            return self.connect(target, true, Duration::ZERO);
+        }
+        self.observe_failure(slug, now);
+        let wanted = self.retry().is_some_and(|r| match sent {
+            Sent::Nothing => r.on_connect,
+            _ => (lost && r.on_reset) || (slug == Slug::ResponseTimeout && r.try_ms != 0),
+        });
+        if wanted
+            && self.may_repeat(sent)
+            && let Some(command) = self.try_another(slug, now)
+        {
+            return command;
+        }
+        self.lease = None;
+        if self.serves_on_error() && slug != Slug::PrivateDestination {
+            self.note(Phase::Failure, VerdictKind::Respond, slug.into(), || "what is stored is served".to_owned());
+            return self.serve(Why::OnError);
+        }
+        let private = slug == Slug::PrivateDestination;
+        let rule = if private { Rule::ForwardPrivateDestinations } else { self.upstream_rule() };
+        self.fail(Reason::new(slug, rule))
+    }
+
+    /// Whether a response of this status is given up for another server's.
+    pub(crate) fn on_bad_status(&mut self, status: u16, now: Instant) -> Option<Command> {
+        let wanted = self.retry().is_some_and(|r| r.on_status.contains(&status));
+        if !wanted || !self.may_repeat(Sent::Request) {
+            return None;
+        }
+        // There is a response already: no other is waited for.
+        match self.pick_another(now)? {
+            Picked::Server(command) => {
+                self.note_retry(Slug::Forwarded);
+                Some(command)
+            }
+            Picked::Full | Picked::None => None,
+        }
+    }
+
+    fn try_another(&mut self, slug: Slug, now: Instant) -> Option<Command> {
+        let pool = self.record.pool?;
+        let command = match self.pick_another(now)? {
+            Picked::Server(command) => command,
+            Picked::Full => {
+                self.lease = None;
+                self.wait(pool)
+            }
+            Picked::None => return None,
+        };
+        self.note_retry(slug);
+        Some(command)
+    }
+
+    fn note_retry(&mut self, slug: Slug) {
+        self.note(Phase::Failure, VerdictKind::Retry, slug.into(), || "another server is tried".to_owned());
+    }
+
+    /// A kept connection that was found closed is no fault of a server, and no attempt.
+    fn attempts(&self) -> u32 {
+        u32::from(self.record.attempts.saturating_sub(self.renewals))
+    }
+
+    fn attempts_left(&self) -> bool {
+        self.retry().is_some_and(|r| self.attempts() < r.attempts)
+    }
+
+    /// None: it may not be tried again.
+    fn pick_another(&mut self, now: Instant) -> Option<Picked> {
+        let pool = self.record.pool?;
+        if !self.attempts_left() || !self.snapshot.pools.get(pool as usize)?.may_retry(now) {
+            return None;
+        }
+        let pause = self.pause();
+        self.renewed = false;
+        self.mark = now;
+        Some(self.pick(pool, false, pause))
+    }
+
+    /// Exponential back-off, shortened at random by up to half so that those who failed together do not come back
+    /// together.
+    fn pause(&mut self) -> Duration {
+        let Some(retry) = self.retry().filter(|r| r.backoff_ms > 0) else { return Duration::ZERO };
+        let doublings = self.attempts().saturating_sub(1).min(20);
+        let whole = (retry.backoff_ms << doublings).min(retry.max_backoff_ms.max(retry.backoff_ms)) * 1000;
+        Duration::from_micros(whole - self.chance() % (whole / 2 + 1))
+    }
+
+    /// What chose the upstream that a failure is laid to.
+    pub(crate) fn upstream_rule(&self) -> Rule {
+        self.record.pool.map_or(Rule::None, Rule::Pool)
+    }
+}

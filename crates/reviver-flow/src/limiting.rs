@@ -1,0 +1,99 @@
+//! Rate limits of routes: phase `route`.
+
+use std::time::{Duration, Instant};
+
+use reviver_http::{FieldKind, FieldSink, RequestHead};
+use reviver_plan::{LimitBy, RateLimit};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{Flow, Reason, Rule, Slug};
+
+/// What a limit has said of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limited<'s> {
+    pub limit: &'s RateLimit,
+    pub allowed: bool,
+    remaining: u64,
+    reset: Duration,
+    pub retry_after: Duration,
+}
+
+impl<'s> Flow<'s> {
+    /// Whether the route's limits let the request through. Each of them counts it up to the first that does not.
+    pub(crate) fn check_limits(&mut self, route: u32, head: &RequestHead, now: Instant) -> Option<Reason> {
+        if self.internal {
+            // Nobody's request but the proxy's own.
+            return None;
+        }
+        let limits = self.snapshot.plan.reverse.as_ref()?.routes.get(route as usize)?.limits.as_slice();
+        let rates = self.snapshot.rates.get(route as usize)?;
+        for ((index, limit), rate) in (0..).zip(limits).zip(rates) {
+            let key = self.key_of(&limit.by, head);
+            let verdict = rate.check(key, now);
+            let limited = Limited {
+                limit,
+                allowed: verdict.allowed,
+                remaining: verdict.remaining,
+                reset: verdict.reset,
+                retry_after: verdict.retry_after,
+            };
+            if !limited.allowed && limit.dry_run {
+                self.record.dry_limited = true;
+                self.limited.get_or_insert(limited);
+                continue;
+            }
+            // The tightest is told.
+            let tighter = self.limited.is_none_or(|l| !l.allowed || verdict.remaining < l.remaining);
+            if tighter && !self.record.dry_limited || !limited.allowed {
+                self.limited = Some(limited);
+            }
+            if !limited.allowed {
+                return Some(Reason::new(Slug::RateLimited, Rule::Limit(route, index)));
+            }
+        }
+        None
+    }
+
+    fn key_of(&self, by: &LimitBy, head: &RequestHead) -> u64 {
+        // Kinds of keys do not meet: an address is no text.
+        let client = || reviver_policy::client_key(self.client.address);
+        match by {
+            LimitBy::Route => 0,
+            LimitBy::Client => client(),
+            LimitBy::Header(name) => head.values_of(name.as_bytes()).next().map_or_else(client, xxh3_64),
+            LimitBy::Cookie(name) => head
+                .values(FieldKind::Cookie)
+                .find_map(|cookies| reviver_policy::cookie_value(cookies, name.as_bytes()))
+                .map_or_else(client, xxh3_64),
+        }
+    }
+
+    /// The name of the limit that refused the request, or would have.
+    pub fn limit_name(&self) -> Option<&'s str> {
+        self.limited.filter(|l| !l.allowed).map(|l| l.limit.name.as_str())
+    }
+
+    /// `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers, sections 4 and 5): what is let through at once, in
+    /// how many seconds that is there again, and what is left.
+    pub(crate) fn write_limit_fields(&self, sink: &mut impl FieldSink) {
+        let Some(limited) = self.limited.filter(|l| l.limit.fields && !(l.limit.dry_run && !l.allowed)) else { return };
+        let limit = limited.limit;
+        let window =
+            (u128::from(limit.period_ms) * u128::from(limit.burst)).div_ceil(u128::from(limit.rate.max(1)) * 1000);
+        let name = &limit.name;
+        let policy = format!("\"{name}\";q={};w={window}", limit.burst);
+        sink.field(b"RateLimit-Policy", policy.as_bytes());
+        let state = format!("\"{name}\";r={};t={}", limited.remaining, seconds(limited.reset));
+        sink.field(b"RateLimit", state.as_bytes());
+    }
+
+    /// Whole seconds after which a refused request may be sent again.
+    pub(crate) fn retry_after(&self) -> u64 {
+        self.limited.filter(|l| !l.allowed).map_or(1, |l| seconds(l.retry_after).max(1))
+    }
+}
+
+/// Rounded up.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}

@@ -1,0 +1,151 @@
+//! Which variant of a split a request gets, and how a person stays with it.
+
+use reviver_balance::{Side, person};
+use reviver_http::{FieldKind, FieldSink, RequestHead};
+use reviver_plan::{Split, SplitCookie, SplitSticky, Variant};
+
+use crate::{Flow, Phase, Reason, Rule, Slug, VerdictKind};
+
+/// Length of what a split's cookie holds: 128 random bits as hexadecimal digits.
+const ID_LENGTH: usize = 32;
+
+/// A variant that was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    pub split: u32,
+    pub side: Side,
+}
+
+impl<'s> Flow<'s> {
+    /// The variant that this request gets, remembered in the record; the pool that answers for it.
+    pub(crate) fn choose_variant(&mut self, index: u32, head: &RequestHead) -> Option<u32> {
+        let split = self.snapshot.split(index)?;
+        let state = self.snapshot.splits.get(index as usize)?;
+        let side = match self.given.or_else(|| self.forced(index, split, head)) {
+            Some(side) => side,
+            None => {
+                let id = self.person_of(split, head);
+                state.side(id)
+            }
+        };
+        self.record.chosen = Some(Chosen { split: index, side });
+        let variant = split.variants.get(side.variant as usize)?;
+        self.note(Phase::Route, VerdictKind::Continue, Reason::new(Slug::Forwarded, Rule::Split(index)), || {
+            let weight = state.weights().get(side.variant as usize).copied().unwrap_or(0);
+            format!("split {}: variant {} of weight {}%", split.name, variant.name, f64::from(weight) / 100.0)
+        });
+        Some(variant.pool)
+    }
+
+    /// What the request itself asks for, where its client may.
+    fn forced(&self, index: u32, split: &Split, head: &RequestHead) -> Option<Side> {
+        let force = split.force.as_ref()?;
+        let allowed = &self.snapshot.forcers[index as usize];
+        if !force.clients.is_empty() && !allowed.contains(self.client.address) {
+            return None;
+        }
+        let wish = head.values_of(force.header.as_bytes()).next()?.trim_ascii();
+        let named = |v: &Variant| wish.eq_ignore_ascii_case(v.name.as_bytes());
+        let variant = match wish {
+            _ if split.canary && wish.eq_ignore_ascii_case(b"always") => 0,
+            _ if split.canary && wish.eq_ignore_ascii_case(b"never") => 1,
+            _ => split.variants.iter().position(named)?,
+        };
+        Some(Side { variant: variant as u32, baseline: false })
+    }
+
+    /// What the person is known by; none: a request of nobody.
+    fn person_of(&mut self, split: &Split, head: &RequestHead) -> Option<u64> {
+        match &split.sticky {
+            SplitSticky::None => None,
+            SplitSticky::Client => {
+                let key = reviver_policy::client_key(self.client.address);
+                Some(person(&split.name, &key.to_le_bytes()))
+            }
+            SplitSticky::Header(name) => {
+                let value = head.values_of(name.as_bytes()).next().filter(|v| !v.is_empty())?;
+                Some(person(&split.name, value))
+            }
+            SplitSticky::Cookie(cookie) => {
+                let known = head.values(FieldKind::Cookie).find_map(|cookies| {
+                    reviver_policy::cookie_value(cookies, cookie.name.as_bytes()).filter(|id| is_id(id))
+                });
+                if let Some(id) = known {
+                    return Some(person(&split.name, id));
+                }
+                let id = [self.chance(), self.chance()];
+                self.new_person = Some(id);
+                Some(person(&split.name, &written(id)))
+            }
+        }
+    }
+
+    pub fn variant(&self) -> Option<(&'s Split, &'s Variant)> {
+        let chosen = self.record.chosen?;
+        let split = self.snapshot.split(chosen.split)?;
+        Some((split, split.variants.get(chosen.side.variant as usize)?))
+    }
+
+    /// The variant's name where the split tells it, and the cookies that keep a client where it is.
+    pub(crate) fn write_staying(&self, sink: &mut impl FieldSink) {
+        if let Some((split, variant)) = self.variant() {
+            if let Some(name) = &split.response_header {
+                sink.field(name.as_bytes(), variant.name.as_bytes());
+            }
+            if let (SplitSticky::Cookie(SplitCookie { name, max_age }), Some(id)) = (&split.sticky, self.new_person) {
+                self.write_cookie(name, &written(id), *max_age, sink);
+            }
+        }
+        // What is stored came from no server now.
+        let asked = self.record.upstream_status != 0 && self.record.cache.is_none_or(|c| c.age.is_none());
+        let (Some(index), Some(server)) = (self.record.pool, self.record.server.filter(|_| asked)) else { return };
+        let sticky = self.snapshot.pool(index).and_then(|p| p.sticky.as_ref());
+        let table = self.snapshot.stickies.get(index as usize).and_then(Option::as_ref);
+        if let (Some(sticky), Some(value)) = (sticky, table.and_then(|t| t.value(server)))
+            && self.choosing.pinned() != Some(server)
+        {
+            self.write_cookie(&sticky.cookie, value.as_bytes(), sticky.max_age, sink);
+        }
+    }
+
+    fn write_cookie(&self, name: &str, value: &[u8], max_age: u64, sink: &mut impl FieldSink) {
+        let mut line = Vec::with_capacity(96);
+        line.extend_from_slice(name.as_bytes());
+        line.push(b'=');
+        line.extend_from_slice(value);
+        line.extend_from_slice(b"; Path=/");
+        if max_age > 0 {
+            line.extend_from_slice(b"; Max-Age=");
+            line.extend_from_slice(itoa::Buffer::new().format(max_age).as_bytes());
+        }
+        line.extend_from_slice(b"; HttpOnly; SameSite=Lax");
+        if self.client.tls.is_some() {
+            line.extend_from_slice(b"; Secure");
+        }
+        sink.field(b"Set-Cookie", &line);
+    }
+}
+
+fn is_id(value: &[u8]) -> bool {
+    value.len() == ID_LENGTH && value.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn written(id: [u64; 2]) -> [u8; ID_LENGTH] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bits = (u128::from(id[0]) << 64) | u128::from(id[1]);
+    std::array::from_fn(|place| DIGITS[((bits >> (4 * (ID_LENGTH - 1 - place))) & 15) as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_written_as_it_is_read() {
+        let id = written([0x0123_4567_89ab_cdef, 0xf]);
+        assert_eq!(&id, b"0123456789abcdef000000000000000f");
+        assert!(is_id(&id));
+        assert!(!is_id(b"0123456789abcdef"));
+        assert!(!is_id(b"0123456789ABCDEF0000000000000000"));
+    }
+}
