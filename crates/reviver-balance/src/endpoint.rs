@@ -105,10 +105,12 @@ impl Endpoint {
         self.load.in_flight.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn has_room(&self) -> bool {
+    /// What it carries, if it may carry one more.
+    pub(crate) fn with_room(&self) -> Option<u32> {
         let limit = self.standing.limit.load(Ordering::Relaxed);
         // in one order with `release` and the count of those who wait, see `Queue`
-        limit == 0 || self.load.in_flight.load(Ordering::SeqCst) < limit
+        let in_flight = self.load.in_flight.load(Ordering::SeqCst);
+        (limit == 0 || in_flight < limit).then_some(in_flight)
     }
 
     /// One more request, unless it carries as many as it may.

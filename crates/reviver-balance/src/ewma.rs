@@ -21,13 +21,14 @@ impl Ewma {
         self.update(now, |value, weight| value + (sample as f32 - value) * weight, sample);
     }
 
-    /// A sample above the average is believed at once, one below it by and by: a server that turns slow loses its
-    /// traffic with the first answer that shows it.
+    /// A sample above what the average has faded to is believed at once, one below it by and by: a server that turns
+    /// slow loses its traffic with the first answer that shows it, and one that is asked again after a time and is
+    /// fast has it back.
     pub fn peak(&self, sample: u64, now: u64) {
         let sample_f = sample as f32;
-        let towards = |value: f32, weight: f32| match sample_f > value {
-            true => sample_f,
-            false => value + (sample_f - value) * weight,
+        let towards = |value: f32, weight: f32| {
+            let faded = value * (1.0 - weight);
+            if sample_f >= faded { sample_f } else { faded + sample_f * weight }
         };
         self.update(now, towards, sample);
     }
@@ -131,7 +132,9 @@ mod tests {
         assert!(close(ewma.value(), 1000.0 + 49_000.0 / std::f32::consts::E));
         ewma.raise(500, 10 * SECOND);
         assert!(close(ewma.value(), 1000.0 + 49_000.0 / std::f32::consts::E));
-        ewma.raise(60_000, 10 * SECOND);
+        ewma.peak(2000, 60 * SECOND);
+        assert!(close(ewma.value(), 2000.0), "nothing is left of it");
+        ewma.raise(60_000, 60 * SECOND);
         assert!(close(ewma.value(), 60_000.0));
     }
 

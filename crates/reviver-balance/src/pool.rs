@@ -107,8 +107,11 @@ impl Pool {
                     self.tell(member, ChangeKind::Up, "it is no longer checked");
                 }
             }
-            if self.spec.outlier.is_none() && endpoint.clear(EJECTED) {
-                self.tell(member, ChangeKind::Returned, "its answers are no longer judged");
+            if self.spec.outlier.is_none() {
+                endpoint.standing.ejections.store(0, Ordering::Relaxed);
+                if endpoint.clear(EJECTED) {
+                    self.tell(member, ChangeKind::Returned, "its answers are no longer judged");
+                }
             }
             if self.spec.slow_start.is_zero() {
                 endpoint.clear(WARMING);
@@ -229,7 +232,7 @@ impl Pool {
         let blocked = self.mode().blocked;
         let endpoints = || self.selector.members().map(|server| &self.endpoints[server as usize]);
         let mut open = endpoints().filter(|e| e.state() & blocked == 0).peekable();
-        open.peek().is_none() || open.any(|e| e.has_room())
+        open.peek().is_none() || open.any(|e| e.with_room().is_some())
     }
 
     /// How many wait.

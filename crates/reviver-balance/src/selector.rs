@@ -1,7 +1,7 @@
 //! The two tiers of a pool.
 
-use crate::select::{Candidate, Tier, View};
-use crate::{Algorithm, PoolSpec};
+use crate::select::{Bound, Candidate, Tier, View};
+use crate::{Algorithm, Member, PoolSpec};
 
 /// Chooses servers of one pool; shared by all workers, and kept over reloads that leave the servers as they were.
 #[derive(Debug, Default)]
@@ -25,15 +25,14 @@ impl Selector {
 
     /// Whether it would choose in the same way among these.
     pub fn serves(&self, spec: &PoolSpec, earlier: &PoolSpec) -> bool {
-        let of = |spec: &PoolSpec| {
-            let named = |m: &crate::Member| (m.address.clone(), m.weight, m.backup);
-            spec.members.iter().map(named).collect::<Vec<_>>()
-        };
-        self.algorithm == spec.algorithm && of(spec) == of(earlier)
+        let same = |(a, b): (&Member, &Member)| (&a.address, a.weight, a.backup) == (&b.address, b.weight, b.backup);
+        self.algorithm == spec.algorithm
+            && spec.members.len() == earlier.members.len()
+            && spec.members.iter().zip(&earlier.members).all(same)
     }
 
     /// A primary that has room, else a backup that has.
-    pub fn pick(&self, view: &mut View<'_>, bound: impl Fn(usize) -> Option<crate::select::Bound>) -> Option<u32> {
+    pub fn pick(&self, view: &mut View<'_>, bound: impl Fn(usize) -> Option<Bound>) -> Option<u32> {
         self.tiers.iter().enumerate().find_map(|(index, tier)| {
             view.bound = bound(index);
             tier.pick(view)

@@ -4,5 +4,15 @@
 mod bounds;
 #[path = "pool/common.rs"]
 mod common;
+#[path = "pool/hashing.rs"]
+mod hashing;
+#[path = "pool/laws.rs"]
+mod laws;
+#[path = "pool/outliers.rs"]
+mod outliers;
+#[path = "pool/shares.rs"]
+mod shares;
+#[path = "pool/states.rs"]
+mod states;
 #[path = "pool/turns.rs"]
 mod turns;

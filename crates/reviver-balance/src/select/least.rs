@@ -1,8 +1,8 @@
 //! By what servers carry.
 
 use crate::chance::{below, mix};
-use crate::select::View;
 use crate::select::tier::{DRAWS, Tier};
+use crate::select::view::{Seen, View};
 
 /// Servers that are compared at once.
 const WINDOW: usize = 128;
@@ -15,23 +15,21 @@ impl Tier {
     /// than [`WINDOW`]. It begins with a server by the schedule, so that equals take turns by weight, and ends with
     /// the first that is idle.
     pub(super) fn least(&self, view: &View<'_>) -> Option<u32> {
-        let start = (0..DRAWS).map(|_| self.schedule[(self.first.advance() % self.schedule.len() as u64) as usize]);
-        let start = { start }.find(|&place| view.admits(self.server(place)));
-        self.least_from(view, start.unwrap_or_default() as usize, Self::load)
+        let mut starts = (0..DRAWS).map(|_| self.turn().1);
+        let start = starts.find(|&place| view.admits(self.server(place))).or_else(|| self.passed_over(view))?;
+        self.least_from(view, start as usize, Self::load)
     }
 
-    fn least_from(&self, view: &View<'_>, start: usize, cost: Cost) -> Option<u32> {
+    fn least_from(&self, view: &View<'_>, start: usize, cost: impl Cost) -> Option<u32> {
         let mut best: Option<(f64, u32)> = None;
-        let (head, tail) = self.servers.split_at(start);
-        for (looked, place) in (0..tail.len()).map(|i| start + i).chain(0..head.len()).enumerate() {
+        let places = 0..u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        let from_start = places.clone().skip(start).chain(places.take(start));
+        for (looked, place) in from_start.enumerate() {
             if looked >= WINDOW && best.is_some() {
                 break;
             }
-            if !view.admits(self.servers[place]) {
-                continue;
-            }
-            let place = u32::try_from(place).unwrap_or_default();
-            let cost = cost(self, view, place);
+            let Some(seen) = view.look(self.server(place)) else { continue };
+            let cost = cost(self, view, place, seen);
             if best.is_none_or(|(least, _)| cost < least) {
                 best = Some((cost, place));
             }
@@ -45,46 +43,53 @@ impl Tier {
     /// The cheaper of two that are drawn by weight (Mitzenmacher, "The Power of Two Choices in Randomized Load
     /// Balancing", 2001): nearly as even as looking at all, and workers that decide at the same time do not all
     /// choose the same.
-    pub(super) fn of_two(&self, view: &View<'_>, cost: Cost) -> Option<u32> {
+    pub(super) fn of_two(&self, view: &View<'_>, cost: impl Cost) -> Option<u32> {
         let seed = view.chance.advance().wrapping_mul(DRAWS);
         let mut found = None;
         for draw in 0..DRAWS {
             let place = self.schedule[below(mix(seed + draw), self.schedule.len())];
-            if found == Some(place) || !view.admits(self.server(place)) {
+            if found.is_some_and(|(other, _)| other == place) {
                 continue;
             }
+            let Some(seen) = view.look(self.server(place)) else { continue };
             match found {
-                None => found = Some(place),
-                Some(other) => {
-                    let is_cheaper = cost(self, view, place) < cost(self, view, other);
+                None => found = Some((place, seen)),
+                Some((other, of_other)) => {
+                    let is_cheaper = cost(self, view, place, seen) < cost(self, view, other, of_other);
                     return Some(if is_cheaper { place } else { other });
                 }
             }
         }
-        found.or_else(|| self.least_from(view, below(mix(seed), self.servers.len()), cost))
+        // all the same, or hardly one that is left
+        let start = found.map(|(place, _)| place).or_else(|| self.passed_over(view))?;
+        self.least_from(view, start as usize, cost)
     }
 
     /// Requests in relation to weight. While a server is warming the one to come is counted as well, or an idle one
     /// would get them all.
-    pub(super) fn load(&self, view: &View<'_>, place: u32) -> f64 {
-        let in_flight = view.endpoints[self.server(place) as usize].in_flight();
-        let part = view.part(self.server(place), in_flight);
-        ((f64::from(in_flight) + 1.0) / part - 1.0) / f64::from(self.weight(place))
+    pub(super) fn load(&self, view: &View<'_>, place: u32, seen: Seen) -> f64 {
+        let in_flight = f64::from(seen.in_flight);
+        let scaled = match seen.is_warming {
+            true => (in_flight + 1.0) / view.part(self.server(place), seen) - 1.0,
+            false => in_flight,
+        };
+        scaled / f64::from(self.weight(place))
     }
 
     /// How long one more request would take, in relation to weight. Who has never answered is asked, once.
-    pub(super) fn expected(&self, view: &View<'_>, place: u32) -> f64 {
+    pub(super) fn expected(&self, view: &View<'_>, place: u32, seen: Seen) -> f64 {
         let endpoint = &view.endpoints[self.server(place) as usize];
-        let in_flight = endpoint.in_flight();
         let latency = match endpoint.answers.peak.faded(view.now()) {
             Some(latency) => f64::from(latency),
-            None if in_flight == 0 => 0.0,
+            None if seen.in_flight == 0 => 0.0,
             None => UNKNOWN,
         };
-        let part = view.part(self.server(place), in_flight);
-        latency * (f64::from(in_flight) + 1.0) / part / f64::from(self.weight(place))
+        let part = view.part(self.server(place), seen);
+        latency * (f64::from(seen.in_flight) + 1.0) / part / f64::from(self.weight(place))
     }
 }
 
-/// What is compared.
-type Cost = fn(&Tier, &View<'_>, u32) -> f64;
+/// What is compared, of a server in its place.
+pub(super) trait Cost: Fn(&Tier, &View<'_>, u32, Seen) -> f64 {}
+
+impl<F: Fn(&Tier, &View<'_>, u32, Seen) -> f64> Cost for F {}

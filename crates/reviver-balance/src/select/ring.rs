@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     fn names(count: u64) -> Vec<(u64, u32)> {
-        (0..count).map(|i| (mix(i), 1)).collect()
+        (0..count).map(|i| (mix(i ^ 0x1234_5678), 1)).collect()
     }
 
     fn keys(count: u64) -> impl Iterator<Item = u64> {
@@ -87,5 +87,16 @@ mod tests {
         assert_eq!(points(&[1, 2, 1]), [256, 512, 256]);
         assert_eq!(points(&[100, 300]), [100, 300]);
         assert_eq!(points(&[1, 60_000]), [1, 469]);
+    }
+
+    #[test]
+    fn a_thousand_servers_own_equal_parts_but_for_a_quarter() {
+        let ring = Ring::new(&names(1000));
+        let mut parts = vec![0; 1000];
+        // the way to a point is what belongs to it
+        ring.points.windows(2).for_each(|pair| parts[pair[1] as u32 as usize] += (pair[1] >> 32) - (pair[0] >> 32));
+        let mean = f64::from(u32::MAX) / 1000.0;
+        let (least, most) = (parts.iter().min().expect("one"), parts.iter().max().expect("one"));
+        assert!(*most as f64 / mean < 1.25 && *least as f64 / mean > 0.75, "{least} to {most}, {mean} on average");
     }
 }

@@ -22,10 +22,10 @@ pub(crate) struct Candidate<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Tier {
     pub(super) servers: Box<[u32]>,
-    pub(super) weights: Box<[u32]>,
+    weights: Box<[u32]>,
     /// Places in `servers`, in proportion to weights.
     pub(super) schedule: Box<[u32]>,
-    pub(super) first: Cursor,
+    first: Cursor,
     again: Cursor,
     algorithm: Algorithm,
     hashed: Option<Hashed>,
@@ -70,14 +70,19 @@ impl Tier {
     fn in_turn(&self, view: &View<'_>) -> Option<u32> {
         if !view.ask.tried.iter().any(|server| self.servers.binary_search(server).is_ok()) {
             for _ in 0..DRAWS {
-                let turn = self.first.advance();
-                let place = self.schedule[(turn % self.schedule.len() as u64) as usize];
+                let (turn, place) = self.turn();
                 if view.takes(self.server(place), || unit(mix(turn))) {
                     return Some(place);
                 }
             }
         }
-        self.passed_over(view, self.again.advance())
+        self.passed_over(view)
+    }
+
+    /// The next turn, and whose it is.
+    pub(super) fn turn(&self) -> (u64, u32) {
+        let turn = self.first.advance();
+        (turn, self.schedule[(turn % self.schedule.len() as u64) as usize])
     }
 
     fn at_random(&self, view: &View<'_>) -> Option<u32> {
@@ -89,18 +94,18 @@ impl Tier {
                 return Some(place);
             }
         }
-        self.passed_over(view, mix(seed) >> 32)
+        self.passed_over(view)
     }
 
-    /// The schedule without those who are not admitted, at this turn.
-    fn passed_over(&self, view: &View<'_>, turn: u64) -> Option<u32> {
+    /// The schedule without those who are not admitted, in turn.
+    pub(super) fn passed_over(&self, view: &View<'_>) -> Option<u32> {
         let admitted = || self.schedule.iter().copied().filter(|&place| view.admits(self.server(place)));
         let left = admitted().count();
         if left == 0 {
             return None;
         }
         // others may take what was counted: any that is left will do
-        admitted().nth((turn % left as u64) as usize).or_else(|| admitted().next())
+        admitted().nth((self.again.advance() % left as u64) as usize).or_else(|| admitted().next())
     }
 
     fn in_order(&self, view: &View<'_>) -> Option<u32> {

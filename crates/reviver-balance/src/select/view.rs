@@ -23,6 +23,13 @@ pub(crate) struct View<'a> {
     pub bound: Option<Bound>,
 }
 
+/// A server that can be taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub in_flight: u32,
+    pub is_warming: bool,
+}
+
 /// Consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2016): none carries more than so many
 /// times its fair share of all requests, and what would be too much goes to the next by the hash.
 #[derive(Clone, Copy, Debug)]
@@ -41,21 +48,30 @@ impl View<'_> {
 
     /// Whether it could be taken if it had room.
     pub fn is_open(&self, server: u32) -> bool {
-        let state = self.endpoints[server as usize].state();
+        self.is_free(server, self.endpoints[server as usize].state())
+    }
+
+    fn is_free(&self, server: u32, state: u32) -> bool {
         state & self.blocked == 0 && (self.ask.tried.is_empty() || !self.ask.tried.contains(&server))
     }
 
+    /// None: it cannot be taken now.
+    pub fn look(&self, server: u32) -> Option<Seen> {
+        let endpoint = &self.endpoints[server as usize];
+        let state = endpoint.state();
+        if !self.is_free(server, state) {
+            return None;
+        }
+        endpoint.with_room().map(|in_flight| Seen { in_flight, is_warming: state & WARMING != 0 })
+    }
+
     pub fn admits(&self, server: u32) -> bool {
-        self.is_open(server) && self.endpoints[server as usize].has_room()
+        self.look(server).is_some()
     }
 
     /// The same; a server that is warming only as often as its share has grown. `draw` is of 0 to 1.
     pub fn takes(&self, server: u32, draw: impl FnOnce() -> f64) -> bool {
-        self.admits(server) && (!self.is_warming(server) || draw() < self.warmth(server))
-    }
-
-    fn is_warming(&self, server: u32) -> bool {
-        self.endpoints[server as usize].state() & WARMING != 0
+        self.look(server).is_some_and(|seen| !seen.is_warming || draw() < self.warmth(server))
     }
 
     fn warmth(&self, server: u32) -> f64 {
@@ -71,12 +87,12 @@ impl View<'_> {
 
     /// The part of its weight that counts now. One that is warming and idle counts in full as often as its share has
     /// grown, so that it gets its part of little traffic too.
-    pub fn part(&self, server: u32, in_flight: u32) -> f64 {
-        if !self.is_warming(server) {
+    pub fn part(&self, server: u32, seen: Seen) -> f64 {
+        if !seen.is_warming {
             return 1.0;
         }
         let warmth = self.warmth(server);
-        if in_flight == 0 && self.draw() < warmth { 1.0 } else { warmth }
+        if seen.in_flight == 0 && self.draw() < warmth { 1.0 } else { warmth }
     }
 
     pub fn is_within_bound(&self, server: u32, weight: u32) -> bool {
