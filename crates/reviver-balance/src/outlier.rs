@@ -152,8 +152,8 @@ impl Pool {
 /// Servers whose share of successes is too far below that of their peers, the worst first.
 ///
 /// Envoy's rule, mean less deviations, but of the peers alone: where a server counts among those it is compared with,
-/// none of three or four can ever be 1.9 deviations away from the mean, however bad it is. A sampling error is added to
-/// the deviation, since two peers may be equal by chance.
+/// none of three or four can ever be 1.9 deviations away from the mean, however bad it is. What chance does to counts is
+/// added to the deviation, since two peers may be equal by chance and a third may differ by it.
 pub(crate) fn by_success(shown: &[Shown], rules: &SuccessRateSpec) -> Vec<(u32, String)> {
     let judged: Vec<(Shown, f64)> = shown
         .iter()
@@ -174,7 +174,8 @@ pub(crate) fn by_success(shown: &[Shown], rules: &SuccessRateSpec) -> Vec<(u32, 
             let variance = ((squares - rate * rate) / peers - mean * mean).max(0.0);
             // as if all had the same share: of all requests, and half of one that failed
             let share = errors / requests;
-            let sampling = share * (1.0 - share) / f64::from(s.requests);
+            let own = f64::from(s.requests);
+            let sampling = share * (1.0 - share) * (1.0 / own + 1.0 / (requests - own));
             let least = mean - (rules.deviations * (variance + sampling).sqrt()).max(NOTICEABLE);
             let why = || {
                 let (rate, least) = (rate * 100.0, least * 100.0);

@@ -31,6 +31,11 @@ struct Line {
 struct Waiter {
     number: u64,
     waker: Option<Waker>,
+    /// The call for which it was told to ask.
+    told: Option<u64>,
+    /// The call at which it could not use what there was: it has tried the servers with room, say. Then it is the
+    /// next one's turn, until the next call.
+    declined: Option<u64>,
 }
 
 /// A place in the queue of a pool. Given up when it is dropped.
@@ -38,8 +43,6 @@ struct Waiter {
 pub struct Ticket {
     queue: Arc<Queue>,
     number: u64,
-    /// The calls there had been when it was told to ask: it is told again only after another.
-    asked: Option<u64>,
 }
 
 impl Queue {
@@ -55,31 +58,43 @@ impl Queue {
         }
         let number = line.next;
         line.next += 1;
-        line.waiters.push_back(Waiter { number, waker: None });
+        line.waiters.push_back(Waiter { number, waker: None, told: None, declined: None });
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        Some(Ticket { queue: Arc::clone(self), number, asked: None })
+        Some(Ticket { queue: Arc::clone(self), number })
     }
 
-    /// Ready for the head of the queue where `room` says so, once for each call.
-    pub fn poll(ticket: &mut Ticket, cx: &mut Context<'_>, room: impl FnOnce() -> bool) -> Poll<()> {
-        let mut line = lock(&ticket.queue.line);
-        let calls = line.calls;
-        let Ok(place) = line.waiters.binary_search_by_key(&ticket.number, |w| w.number) else {
-            return Poll::Ready(());
+    /// Ready for the first that has not declined, where `room` says so; whoever then asks again for a turn without
+    /// having left declines.
+    pub fn poll(ticket: &Ticket, cx: &mut Context<'_>, room: impl FnOnce() -> bool) -> Poll<()> {
+        let next = {
+            let mut line = lock(&ticket.queue.line);
+            let calls = line.calls;
+            let (turn, Some(place)) = (line.turn(), line.place(ticket.number)) else { return Poll::Ready(()) };
+            let waiter = &mut line.waiters[place];
+            match &mut waiter.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => waiter.waker = Some(cx.waker().clone()),
+            }
+            if place != turn {
+                return Poll::Pending;
+            }
+            if waiter.told != Some(calls) {
+                if !room() {
+                    return Poll::Pending;
+                }
+                waiter.told = Some(calls);
+                return Poll::Ready(());
+            }
+            waiter.declined = Some(calls);
+            line.waiters.get_mut(place + 1).and_then(|next| next.waker.take())
         };
-        let waker = &mut line.waiters[place].waker;
-        match waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *waker = Some(cx.waker().clone()),
+        if let Some(waker) = next {
+            waker.wake();
         }
-        if place > 0 || ticket.asked == Some(calls) || !room() {
-            return Poll::Pending;
-        }
-        ticket.asked = Some(calls);
-        Poll::Ready(())
+        Poll::Pending
     }
 
-    /// There may be room: the head, if there is one, looks again.
+    /// There may be room: who waits, if somebody does, looks again, from the head on.
     pub fn call(&self) {
         if self.waiting() == 0 {
             return;
@@ -97,16 +112,25 @@ impl Line {
         self.calls += 1;
         self.waiters.front_mut()?.waker.take()
     }
+
+    /// The place of the first that has not declined.
+    fn turn(&self) -> usize {
+        self.waiters.iter().take_while(|waiter| waiter.declined == Some(self.calls)).count()
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        self.waiters.binary_search_by_key(&number, |waiter| waiter.number).ok()
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         let next = {
             let mut line = lock(&self.queue.line);
-            let Ok(place) = line.waiters.binary_search_by_key(&self.number, |w| w.number) else { return };
+            let (turn, Some(place)) = (line.turn(), line.place(self.number)) else { return };
             line.waiters.remove(place);
             self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
-            if place == 0 { line.call() } else { None }
+            if place <= turn { line.call() } else { None }
         };
         if let Some(waker) = next {
             waker.wake();

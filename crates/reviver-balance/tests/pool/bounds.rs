@@ -152,6 +152,32 @@ fn who_cannot_use_the_room_there_is_asks_once_for_each_change() {
 }
 
 #[test]
+fn who_cannot_use_the_room_there_is_lets_the_next_have_it() {
+    let pool = Pool::new(bounded(Algorithm::First, &[1, 1], 9), None);
+    let (free, held) = (take(&pool, &ask()), take(&pool, &ask()));
+    let mut waiters: Vec<_> = (0..3).map(|_| Waiter::new(&pool)).collect();
+    assert!(waiters.iter_mut().all(|w| !w.is_turn(&pool)));
+    drop(free);
+    assert!(waiters[0].is_turn(&pool));
+    assert!(!waiters[1].is_turn(&pool), "the head is asking");
+    assert!(matches!(pool.choose(&Ask { tried: &[0], ..queued() }), Choice::Full));
+    assert!(!waiters[0].is_turn(&pool));
+    assert_eq!((waiters[1].rings(), waiters[2].rings()), (1, 0));
+    assert!(!waiters[2].is_turn(&pool));
+    assert!(waiters[1].is_turn(&pool));
+    let second = take(&pool, &queued());
+    waiters.remove(1);
+    // whatever becomes free next is the head's again
+    waiters[0].rings();
+    assert!(waiters.iter_mut().all(|w| !w.is_turn(&pool)));
+    drop(held);
+    assert_eq!((waiters[0].rings(), waiters[1].rings()), (1, 0));
+    assert!(!waiters[1].is_turn(&pool) && waiters[0].is_turn(&pool));
+    assert_eq!(take(&pool, &Ask { tried: &[0], ..queued() }).index(), 1);
+    drop(second);
+}
+
+#[test]
 fn a_reload_keeps_who_waits_and_what_is_carried() {
     let old = Pool::new(bounded(Algorithm::RoundRobin, &[1], 9), None);
     let lease = take(&old, &ask());

@@ -197,6 +197,31 @@ fn who_fails_as_much_as_its_peers_stays() {
 }
 
 #[test]
+fn what_is_bad_is_taken_out_nearly_always_and_by_chance_seldom_one() {
+    // a generator of its own, so that no library's next version changes the numbers
+    let mut state = 5_u64;
+    let mut fails = |share: f64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / f64::from(1_u32 << 31) < share
+    };
+    for servers in [3, 5, 10] {
+        let mut ejections = |bad: f64| {
+            let intervals = (0..150).filter(|_| {
+                let pool = by_success(servers);
+                let shares = std::iter::once(bad).chain(std::iter::repeat(0.05)).take(servers);
+                let shown: Vec<_> =
+                    shares.map(|share| ((0..200).filter(|_| fails(share)).count() as u32, 1000)).collect();
+                interval(&pool, 0.0, 200, &shown);
+                !ejected(&pool).is_empty()
+            });
+            intervals.count()
+        };
+        let (equal, worse) = (ejections(0.05), ejections(0.25));
+        assert!(equal <= 30 && worse >= 145, "{servers} servers: {equal} and {worse} of 150");
+    }
+}
+
+#[test]
 fn too_few_requests_or_servers_are_not_judged() {
     let pool = by_success(3);
     interval(&pool, 0.0, 99, &[(0, 1000), (90, 1000), (0, 1000)]);
