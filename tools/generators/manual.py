@@ -10,8 +10,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from reviver.config.models import Config, Said
-from reviver.config.models.base import BoundedSize, Listed, OnOff, Switch
-from reviver.config.values import Address, Duration, Kind, PortRange, Quantity, Size
+from reviver.config.models.autopilot import Gate
+from reviver.config.models.balancing import HashBalance
+from reviver.config.models.base import BoundedSize, Listed, OnOff, Switch, Worded
+from reviver.config.models.statuses import StatusRange
+from reviver.config.shares import Percent, Rate
+from reviver.config.values import Address, Duration, Kind, Pair, PortRange, Quantity, Size
 
 __all__ = ["generate"]
 
@@ -30,6 +34,8 @@ A configuration is one file: YAML, or the same tree as JSON or TOML, by the endi
 - **Durations** are a number and a unit: `250ms`, `5s`, `2m`, `1h`, `7d`, or several: `1m30s`.
 - **Sizes** are a number and a unit: `64KiB`, `10MiB`, `1GiB`, or `kB`, `MB`, `GB` for powers of 1000. A number without
   a unit is bytes.
+- **Percentages** are a number, with at most two digits behind the point, and a sign: `5%`, `0.25%`. **Rates** are a
+  number and a time: `100/s`, `6000/m`, `10/h`.
 - **Networks** are in CIDR form, `10.0.0.0/8` or `2001:db8::/32`; one address is a network too.
 - **Patterns** are a value exactly, `*` for any value, a prefix when they end in `*`, and a regular expression when they
   start with `~`. Regular expressions have the syntax of [Rust's regex](https://docs.rs/regex/latest/regex/#syntax):
@@ -71,13 +77,27 @@ class _Manual:
 
     def section(self, name: str, model: type[BaseModel]) -> str:
         title = f"`{name}`" if name else "Top level"
-        lines = [f"\n## {title}\n", f"{model.__doc__ or ''}\n".replace("\n    ", "\n")]
+        lines = [f"\n## {title}\n", f"{(model.__doc__ or '').rstrip()}\n".replace("\n    ", "\n")]
         lines.append("| Key | Type | Default | Meaning |\n|---|---|---|---|")
         for key, field in _fields(model):
             inner = next((inner for inner, _ in _tables(field.annotation)), None)
             link = _link(key, self.names[inner]) if inner else f"`{key}`"
             lines.append(f"| {link} | {_type(field)} | {_default(field)} | {_meaning(field)} |")
         return "\n".join(lines) + "\n"
+
+
+_NAMES: dict[Any, str] = {
+    bool: "`true` or `false`",
+    int: "number",
+    float: "number",
+    str: "text",
+    Duration: "duration",
+    PortRange: "port or range",
+    StatusRange: "status, class or range",
+    Rate: "rate",
+    HashBalance: "percentage or `none`",
+    Gate: "URL or function",
+}
 
 
 def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
@@ -135,7 +155,7 @@ def _default(field: FieldInfo) -> str:
 def _written(value: Any) -> str:
     if isinstance(value, BaseModel):
         return "see there"
-    if isinstance(value, (Quantity, PortRange)):
+    if isinstance(value, (Quantity, Pair)):
         return f"`{value}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -152,6 +172,8 @@ def _type(field: FieldInfo) -> str:
         kind += f", {numbers[0]} to {numbers[1]}"
     if any(isinstance(m, OnOff) for m in field.metadata):
         kind = f"`true` or `false` or {kind}"
+    for words in [m.words for m in field.metadata if isinstance(m, Worded)]:
+        kind = " or ".join([*(f"`{word}`" for word in words), kind])
     if any(isinstance(m, Listed) for m in field.metadata):
         kind = f"{kind.removeprefix('list of ')}, or a list"
     return _cell(kind)
@@ -174,9 +196,10 @@ def _kind(kind: Any, metadata: list[Any]) -> str:
     if origin is dict:
         inner = _kind(arguments[1], [])
         return inner if inner == "table" else f"table of {inner}"
-    names = {bool: "`true` or `false`", int: "number", str: "text", Duration: "duration", PortRange: "port or range"}
-    if kind in names:
-        return names[kind]
+    if kind in _NAMES:
+        return _NAMES[kind]
+    if issubclass(kind, Percent):
+        return "percentage"
     if issubclass(kind, BoundedSize):
         return "size or `none`"
     if issubclass(kind, Size):

@@ -73,6 +73,7 @@ def _summary(plan: "Plan") -> dict[str, Any]:
         ],
         "routes": 0 if reverse is None else len(reverse["routes"]),
         "pools": 0 if reverse is None else len(reverse["pools"]),
+        "splits": 0 if reverse is None else len(reverse["splits"]),
         "servers": 0 if reverse is None else sum(len(pool["servers"]) for pool in reverse["pools"]),
         "logs": len(plan["logs"]),
         "workers": plan["workers"],
@@ -82,7 +83,7 @@ def _summary(plan: "Plan") -> dict[str, Any]:
 def _sentence(summary: dict[str, Any]) -> str:
     listeners = ", ".join(f"{item['name']} ({item['role']}, {' '.join(item['bind'])})" for item in summary["listeners"])
     counts = [(len(summary["listeners"]), "listener"), (summary["routes"], "route"), (summary["pools"], "pool")]
-    counts += [(summary["servers"], "server"), (summary["workers"], "worker")]
+    counts += [(summary["splits"], "split"), (summary["servers"], "server"), (summary["workers"], "worker")]
     texts = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
     texts[0] += f": {listeners}"
     return "; ".join(texts)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reviver.compile.files import Files
+from reviver.compile.gates import check_gates
 from reviver.compile.htpasswd import parse_htpasswd
 from reviver.compile.plan import Challenges
 from reviver.config import KeyPath, Loaded
@@ -60,6 +61,7 @@ def gather(loaded: Loaded, *, now: datetime | None = None) -> Inputs:
     files = Files(loaded)
     users = _users(loaded, files)
     _cache_folder(loaded, files)
+    check_gates(loaded, files)
     certificates: dict[KeyPath, Pair] = {}
     authorities: dict[KeyPath, str] = {}
     if _names_certificates(loaded):

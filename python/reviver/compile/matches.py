@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from reviver.compile import plan
 from reviver.config.models import ClientCertificate, Match
 
-__all__ = ["compile_match"]
+__all__ = ["compile_match", "named_patterns"]
 
 
 def compile_match(match: Match) -> plan.Match:
@@ -14,9 +14,9 @@ def compile_match(match: Match) -> plan.Match:
         "host": list(match.host),
         "path": [_path(path) for path in match.path],
         "method": list(match.method),
-        "header": _named({name.lower(): value for name, value in match.header.items()}),
-        "query": _named(match.query),
-        "cookie": _named(match.cookie),
+        "header": named_patterns({name.lower(): value for name, value in match.header.items()}),
+        "query": named_patterns(match.query),
+        "cookie": named_patterns(match.cookie),
         "client": list(match.client),
         "client_certificate": _certificate(match.client_certificate),
     }
@@ -36,7 +36,8 @@ def _path(path: str) -> plan.PathPattern:
     return {"exact": path}
 
 
-def _named(patterns: Mapping[str, str]) -> list[plan.NamedPattern]:
+def named_patterns(patterns: Mapping[str, str]) -> list[plan.NamedPattern]:
+    """Names as they are, each with the pattern of its value."""
     return [{"name": name, "value": _value(pattern)} for name, pattern in patterns.items()]
 
 

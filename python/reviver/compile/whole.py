@@ -10,6 +10,7 @@ from reviver.compile.logs import compile_logs
 from reviver.compile.plan import Plan, Resolver
 from reviver.compile.pools import compile_pools
 from reviver.compile.routes import compile_routes
+from reviver.compile.splits import compile_splits
 from reviver.config import Config, Loaded
 
 __all__ = ["compile_plan"]
@@ -33,9 +34,9 @@ def compile_plan(loaded: Loaded, inputs: Inputs, *, fingerprint: str) -> Plan:
         "reverse": None
         if reverse is None
         else {
-            "routes": compile_routes(reverse.routes, list(reverse.pools), loaded),
+            "routes": compile_routes(reverse, loaded),
             "pools": compile_pools(reverse.pools, loaded, inputs),
-            "splits": [],
+            "splits": compile_splits(reverse, loaded),
         },
         "forward": None if config.forward is None else compile_forward(config.forward, inputs, loaded),
         "logs": compile_logs(loaded),

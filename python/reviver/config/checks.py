@@ -4,16 +4,17 @@ Checked on whatever part of a configuration could be read, so each check asks `w
 something is missing: it may be there and wrong.
 """
 
-import difflib
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 
+from reviver.config.balancing import check_pools
 from reviver.config.caching import cache_matches, check_cache
 from reviver.config.covers import covers
-from reviver.config.findings import Finding
+from reviver.config.findings import Finding, named
 from reviver.config.models import BindAddress, Config, Forward, Match, Reverse, Route
 from reviver.config.positions import KeyPath, path_text
 from reviver.config.secure import check_secure
+from reviver.config.splitting import check_splits
 
 __all__ = ["check", "is_loopback"]
 
@@ -30,10 +31,11 @@ def check(config: Config, written: Written) -> Iterator[Finding]:
         yield from _forward(config, config.forward, written)
     if config.reverse is not None:
         yield from _routes(config.reverse, written)
-        yield from _pools(config.reverse)
     for path, match in cache_matches(config):
         yield from _same_fields((*path, "header"), match.header)
     yield from check_cache(config, written)
+    yield from check_pools(config, written)
+    yield from check_splits(config, written)
     yield from check_secure(config, written)
     yield from _logs(config)
     if config.resolver.min_ttl > config.resolver.max_ttl:
@@ -104,18 +106,6 @@ def _forward(config: Config, forward: Forward, written: Written) -> Iterator[Fin
                 everyone = []
 
 
-def _named(names: Iterable[str], wanted: str) -> str:
-    """A hint for a name that does not exist."""
-    known = list(names)
-    close = difflib.get_close_matches(wanted, known, 1)
-    listed = (
-        f"there are {', '.join(known)}" if len(known) > 1 else f"there is {known[0]}" if known else "there are none"
-    )
-    if not close:
-        return listed
-    return f"did you mean {close[0]}?" + (f" {listed}" if len(known) > 1 else "")
-
-
 def _routes(reverse: Reverse, written: Written) -> Iterator[Finding]:
     names: dict[str, int] = {}
     for index, route in enumerate(reverse.routes):
@@ -163,20 +153,22 @@ def _unreached(routes: tuple[Route, ...]) -> Iterator[Finding]:
 
 
 def _action(route: Route, path: KeyPath, reverse: Reverse, written: Written) -> Iterator[Finding]:
-    actions = [key for key in ("pool", "respond", "redirect") if written((*path, key))]
+    actions = [key for key in ("pool", "split", "respond", "redirect") if written((*path, key))]
     if len(actions) > 1:
         yield Finding(path, f"has {' and '.join(actions)}, where one is needed", "split it into two routes")
-    elif not actions and not written((*path, "split")):
-        yield Finding(path, "does nothing", "give one of pool, respond, redirect")
+    elif not actions:
+        yield Finding(path, "does nothing", "give one of pool, split, respond, redirect")
     if route.pool is not None and not written(("reverse", "pools", route.pool)):
-        yield Finding((*path, "pool"), f"there is no pool {route.pool}", _named(reverse.pools, route.pool))
+        yield Finding((*path, "pool"), f"there is no pool {route.pool}", named(reverse.pools, route.pool))
+    if route.split is not None and not written(("reverse", "splits", route.split)):
+        yield Finding((*path, "split"), f"there is no split {route.split}", named(reverse.splits, route.split))
     if route.respond is not None:
         if route.respond.status in (204, 205, 304) and route.respond.body:
             yield Finding((*path, "respond", "body"), f"an answer {route.respond.status} has no content")
         for name in route.respond.headers:
             if name.lower() == "content-type":
                 yield Finding((*path, "respond", "headers", name), "has a key of its own", "write content_type")
-    if actions and "pool" not in actions:
+    if actions and not {"pool", "split"} & set(actions):
         if route.cache is not None:
             yield Finding(
                 (*path, "cache"),
@@ -187,23 +179,6 @@ def _action(route: Route, path: KeyPath, reverse: Reverse, written: Written) -> 
         for key in ("rewrite", "retry", "timeout"):
             if written((*path, key)):
                 yield Finding((*path, key), f"has no effect beside {actions[0]}", None, "warning", at_key=True)
-
-
-def _pools(reverse: Reverse) -> Iterator[Finding]:
-    used = {route.pool for route in reverse.routes}
-    for name, pool in reverse.pools.items():
-        path = ("reverse", "pools", name)
-        if name not in used:
-            yield Finding(path, "no route uses this pool", None, "warning")
-        seen: set[str] = set()
-        for index, server in enumerate(pool.servers):
-            if server.address in seen:
-                yield Finding(
-                    (*path, "servers", index), f"{server.address} is in this pool already", "give it a weight"
-                )
-            seen.add(server.address)
-        if all(server.weight == 0 for server in pool.servers):
-            yield Finding((*path, "servers"), "no server has a weight, so none takes requests", None, "warning")
 
 
 def _logs(config: Config) -> Iterator[Finding]:

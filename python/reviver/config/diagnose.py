@@ -21,11 +21,16 @@ from reviver.config.values import shown
 __all__ = ["Cut", "unusable", "validate"]
 
 _LATER = {
-    "admin", "autopilot", "block", "canary", "country", "geo", "hash_on", "health", "hooks", "intercept",
-    "limit", "max_connections", "mirror", "outlier", "queue", "rules", "slow_start", "split", "splits", "sticky",
+    "adaptive_concurrency", "admin", "block", "circuit_breaker", "circuit_breaking", "country", "discover",
+    "discovery", "geo", "hedge", "hooks", "intercept", "mirror", "rules",
 }  # fmt: skip
 
-_MEANT = {"http2": "h2", "http/2": "h2", "http/2.0": "h2", "h2c": "h2", "http1": "http/1.1", "h1": "http/1.1"}
+_MEANT = {
+    "http2": "h2", "http/2": "h2", "http/2.0": "h2", "h2c": "h2", "http1": "http/1.1", "h1": "http/1.1",
+    "rr": "round_robin", "wrr": "round_robin", "leastconn": "least_requests", "least_conn": "least_requests",
+    "least_connections": "least_requests", "p2c": "power_of_two", "ip_hash": "hash", "ring_hash": "hash",
+    "consistent_hash": "hash", "ewma": "peak_ewma", "least_time": "peak_ewma",
+}  # fmt: skip
 """What people call what has another name here."""
 
 
@@ -134,7 +139,7 @@ def _finding(detail: ErrorDetails, path: KeyPath, positions: Positions, details:
 
 def _key_hint(name: str, table: KeyPath) -> str | None:
     known = _keys(Config, table)
-    if name in _LATER and not (name == "limit" and "limits" in known and not table):
+    if name in _LATER:
         return "not in this version"
     if close := difflib.get_close_matches(name, known, 1):
         return f"did you mean {close[0]}?"

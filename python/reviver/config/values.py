@@ -101,6 +101,11 @@ class Duration(Quantity):
     bare = False
     most = 10 * 365 * 86_400_000
 
+    @property
+    def seconds(self) -> int:
+        """Whole seconds, at least one where it is not nothing."""
+        return -(-self // 1000)
+
 
 class Size(Quantity):
     """A number of bytes, written `64KiB`, `10MiB`, `1GiB` (or `kB MB GB` for powers of 1000, or plain bytes)."""

@@ -40,16 +40,14 @@ def told_apart_by(*words: str, nothing: str) -> Callable[[str], str]:
             close = difflib.get_close_matches(kind, [*words, "header", "cookie"], 1)
             meant = f"{close[0]}:{name or 'NAME'}" if close and close[0] in ("header", "cookie") else "".join(close)
             listed = f"write {', '.join(known[:-1])} or {known[-1]}"
-            what = f"{shown(value)} is none of these" if value else f"is empty: {nothing}"
+            what = f"{shown(value)} is not known here" if value else f"is empty: {nothing}"
             refuse(what, f"did you mean {meant}?" if meant else listed)
         return value
 
     return read
 
 
-HashOn = Annotated[
-    Text, AfterValidator(told_apart_by("client", "path", nothing="a hash on nothing")), Kind("what is hashed")
-]
+HashOn = Annotated[Text, AfterValidator(told_apart_by("client", "path", nothing="a hash on nothing")), Kind("text")]
 """`client`, `path`, `header:NAME` or `cookie:NAME`."""
 
 

@@ -16,9 +16,10 @@ __all__ = ["Health"]
 
 def _path(value: str) -> str:
     if not value.startswith("/"):
-        # of a URL what comes behind the host is meant
-        behind = re.sub(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*/?", "", value)
-        refuse(f"{shown(value)} is a path without its leading slash", f"did you mean {shown(f'/{behind}')[1:-1]}?")
+        url = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*/?", value)
+        wrong = "is a URL, where a path is needed" if url else "is a path without its leading slash"
+        meant = shown(f"/{value[url.end() if url else 0 :]}")[1:-1]
+        refuse(f"{shown(value)} {wrong}", f"did you mean {meant}?")
     if re.search(r"[^\x21-\x7e]|#", value):
         refuse(f"{shown(value)} holds characters that a path cannot", "percent-encode them")
     return value

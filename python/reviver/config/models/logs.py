@@ -17,10 +17,11 @@ FORMATS = ("json", "combined", "common", "squid")
 
 RECORD_FIELDS = (
     "time", "listener", "client", "client_port", "user", "method", "scheme", "host", "port", "path", "query",
-    "protocol", "tls", "sni", "client_certificate", "route", "pool", "server", "upstream", "upstream_connection",
-    "status", "upstream_status", "reason", "detail", "at", "cache", "cache_reason", "cache_age", "ending", "attempts",
-    "tunnel", "bytes_in", "bytes_out", "request_body", "response_body", "duration_ms", "head_ms", "decide_ms",
-    "connect_ms", "first_byte_ms", "user_agent", "referer", "request_headers", "response_headers",
+    "protocol", "tls", "sni", "client_certificate", "route", "split", "variant", "pool", "server", "upstream",
+    "upstream_connection", "status", "upstream_status", "reason", "detail", "at", "limit", "cache",
+    "cache_reason", "cache_age", "ending", "attempts", "tunnel", "bytes_in", "bytes_out", "request_body",
+    "response_body", "duration_ms", "head_ms", "decide_ms", "connect_ms", "first_byte_ms", "user_agent", "referer",
+    "request_headers", "response_headers",
 )  # fmt: skip
 """The fields of a record that a template may name."""
 

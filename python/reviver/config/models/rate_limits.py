@@ -29,7 +29,7 @@ class Limit(Section):
         default=None, ge=1, le=1_000_000_000, description="So many at once after a pause, at least 1.", examples=[200]
     )
     by: Annotated[
-        Text, AfterValidator(told_apart_by("client", "route", nothing="a limit by nothing")), Kind("what is counted")
+        Text, AfterValidator(told_apart_by("client", "route", nothing="a limit by nothing")), Kind("text")
     ] = Field(
         default="client",
         description="Whose requests are counted together: those of a `client` (an IPv4 address, or an IPv6 network of "

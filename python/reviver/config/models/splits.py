@@ -70,7 +70,8 @@ class Split(Section):
     )
     weight: Annotated[Percent | None, Said("the first step of `autopilot`, else `0%`")] = Field(
         default=None,
-        description="The canary's share, in steps of 0.01%. Whoever gets the canary keeps it while the share grows.",
+        description="The canary's share, in steps of 0.01%. Who is known by `sticky` and gets the canary keeps "
+        "it while the share grows.",
         examples=["5%"],
     )
     variants: Annotated[dict[Text, Share], Field(min_length=1), AfterValidator(_whole)] | None = Field(
