@@ -1,5 +1,6 @@
 //! A plan becomes a snapshot, or an error that names the line to change.
 
+use reviver_balance::{Ask, Choice};
 use reviver_http::{HeadLimits, RequestHead, decode_request};
 use reviver_plan::{Action, Plan, Redirect, Route, Snapshot, fingerprint, parse};
 use serde_json::{Value, json};
@@ -136,7 +137,12 @@ fn everything_that_can_be_compiled_is() {
     assert_eq!(snapshot.redirects.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false]);
 
     let pool = &snapshot.pools[0];
-    assert_eq!((pool.next(&[]), pool.next(&[0]), pool.next(&[0, 2])), (Some(0), Some(2), None));
+    let now = std::time::Instant::now();
+    let next = |tried: &[u32]| match pool.choose(&Ask { now, hash: 0, tried, pinned: None, queued: false }) {
+        Choice::Server(lease) => Some(lease.index()),
+        Choice::Full | Choice::None => None,
+    };
+    assert_eq!((next(&[]), next(&[0]), next(&[0, 2])), (Some(0), Some(2), None));
     assert!(snapshot.trusted.contains("2001:db8::1".parse().expect("an address")));
     assert!(!snapshot.clients.contains("10.0.0.1".parse().expect("an address")));
     assert!(snapshot.clients.contains("127.0.0.1".parse().expect("an address")));
