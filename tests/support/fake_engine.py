@@ -36,6 +36,8 @@ class FakeModule:
         self.aloud = False
         self.cache: dict[str, Any] | None = None
         """What the cache answers, by method; none: nothing is cached."""
+        self.events: list[dict[str, Any]] = []
+        """What has happened to servers when the engine is first asked for it."""
         self.explained: list[dict[str, Any]] = []
         self.explanation: dict[str, Any] = {}
 
@@ -75,6 +77,9 @@ class FakeEngine:
         self.epoch = 1
         self.calls: list[str] = []
         self.pending_warnings: list[str] = []
+        self.drained: set[tuple[str, str]] = set()
+        self.weights: dict[str, list[int]] = {}
+        """Of the splits whose weights were set."""
         self._stopped = threading.Event()
         self._called(f"bind as {os.geteuid()}, inherited {[address for address, _ in inherited]}")
 
@@ -91,8 +96,11 @@ class FakeEngine:
             raise EngineError(self.module.refuse_apply)
         self._called("apply")
         if json.loads(plan) != self.plan:
+            before = {split["name"]: self._written(split) for split in self._reverse("splits")}
             self.plan = json.loads(plan)
             self.epoch += 1
+            after = {split["name"]: self._written(split) for split in self._reverse("splits")}
+            self.weights = {name: item for name, item in self.weights.items() if before[name] == after.get(name)}
         return self.epoch
 
     def status(self) -> str:
@@ -137,6 +145,60 @@ class FakeEngine:
         if self.module.cache is None:
             raise EngineError("no cache is configured")
         return json.dumps(self.module.cache[method])
+
+    def _reverse(self, key: str) -> list[dict[str, Any]]:
+        return [] if self.plan["reverse"] is None else self.plan["reverse"][key]
+
+    @staticmethod
+    def _written(split: dict[str, Any]) -> list[int]:
+        return [variant["weight"] for variant in split["variants"]]
+
+    def pool_status(self) -> str:
+        def server(pool: str, written: dict[str, Any]) -> dict[str, Any]:
+            state = "draining" if (pool, written["address"]) in self.drained else "up"
+            shown = {key: value for key, value in written.items() if key != "at"}
+            counts = {"in_flight": 1, "requests": 5, "errors": 0, "latency_ms": 1.5, "check": None}
+            return {**shown, **counts, "state": state, "checked_ms_ago": None, "ejected_ms": None, "ejections": 0}
+
+        pools = [
+            {
+                "name": pool["name"],
+                "balance": pool["balance"],
+                "panic": False,
+                "waiting": 0,
+                "servers": [server(pool["name"], item) for item in pool["servers"]],
+            }
+            for pool in self._reverse("pools")
+        ]
+        return json.dumps({"pools": pools})
+
+    def pool_drain(self, pool: str, server: str, drained: bool) -> None:
+        self._called(f"pool_drain {pool} {server} {drained}")
+        (self.drained.add if drained else self.drained.discard)((pool, server))
+
+    def split_status(self) -> str:
+        def variant(written: dict[str, Any], weight: int) -> dict[str, Any]:
+            pool = self._reverse("pools")[written["pool"]]["name"]
+            counts: dict[str, Any] = {"requests": 0, "errors": 0, "statuses": {}, "latency": []}
+            return {"name": written["name"], "pool": pool, "weight": weight, "written": written["weight"], **counts}
+
+        splits = []
+        for split in self._reverse("splits"):
+            weights = self.weights.get(split["name"], self._written(split))
+            variants = [variant(item, weight) for item, weight in zip(split["variants"], weights, strict=True)]
+            baseline = variants[1] if split["canary"] else None
+            splits.append(
+                {"name": split["name"], "canary": split["canary"], "variants": variants, "baseline": baseline}
+            )
+        return json.dumps({"splits": splits})
+
+    def split_set(self, name: str, weights: list[int]) -> None:
+        self._called(f"split_set {name} {weights}")
+        self.weights[name] = weights
+
+    def events(self) -> str:
+        taken, self.module.events = self.module.events, []
+        return json.dumps(taken)
 
     def reopen_logs(self) -> None:
         self._called("reopen_logs")
@@ -187,8 +249,8 @@ def _door(fake: FakeModule) -> Any:
 def main() -> int:
     """`reviver ARGUMENTS` on the stand-in.
 
-    `$FAKE_ENGINE` sets what calls do, as JSON: refuse_bind, refuse_apply, last_warning, cache, drains. Each call of
-    the engine is a line on stdout.
+    `$FAKE_ENGINE` sets what calls do, as JSON: refuse_bind, refuse_apply, last_warning, cache, events, drains. Each
+    call of the engine is a line on stdout.
     """
     from reviver.cli.main import run
 
@@ -199,6 +261,7 @@ def main() -> int:
         fake.refuse_apply = wishes.get("refuse_apply")
         fake.last_warning = wishes.get("last_warning")
         fake.cache = wishes.get("cache")
+        fake.events = wishes.get("events", [])
         if not wishes.get("drains", True):
             fake.drains.clear()
         return run(sys.argv[1:])

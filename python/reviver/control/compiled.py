@@ -10,6 +10,7 @@ from reviver.certificates.wants import certificate_files
 from reviver.compile import FINGERPRINT, Inputs, Plan, compile_plan, gather
 from reviver.config import Loaded
 from reviver.control.files import Signature, signature
+from reviver.control.overlay import Overlay
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ class Compiled:
         if cache is None or cache["disk"] is None:
             return self
         return replace(self, plan={**self.plan, "cache": {**cache, "disk": None}})
+
+    def under(self, overlay: Overlay) -> "Compiled":
+        """The same, with the servers that were changed at run time."""
+        return replace(self, plan=overlay.over(self.plan)) if overlay else self
 
     def made_with(self, material: Material) -> "Compiled":
         """The same configuration and the same files, with other certificates obtained or names being proved."""

@@ -1,8 +1,8 @@
 """The language of the control socket: one JSON object a line, in both directions.
 
-A request is `{"reviver": 1, "command": NAME}`; `renew` may also have `"name"`, a text, and `cache.purge` and
-`cache.get` have `"request"`, an object: what is asked of the engine. The answer is any number of lines
-`{"reviver": 1, "progress": {...}}` and one last line, either `{"reviver": 1, "result": {...}}` or
+A request is `{"reviver": 1, "command": NAME}`; `renew` may also have `"name"`, a text, and `cache.purge`,
+`cache.get`, `pool.*` and `canary.*` have `"request"`, an object: what is asked for. The answer is any number of
+lines `{"reviver": 1, "progress": {...}}` and one last line, either `{"reviver": 1, "result": {...}}` or
 `{"reviver": 1, "error": SENTENCE, "diagnostics": [{...}, ...]}`; a diagnostic has the fields of
 `reviver.errors.Diagnostic`. The number is the version of this language. Lines are bounded, so that neither side can
 make the other hold much memory.
@@ -10,7 +10,7 @@ make the other hold much memory.
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from reviver.errors import Diagnostic
 
@@ -20,13 +20,13 @@ REQUEST_LIMIT = 64 * 1024
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Longest answer line, in bytes."""
 
-COMMANDS = (
-    "ping", "status", "reload", "stop", "certificates", "renew", "cache.stats", "cache.purge", "cache.get",
-)  # fmt: skip
-
 Command = Literal[
-    "ping", "status", "reload", "stop", "certificates", "renew", "cache.stats", "cache.purge", "cache.get"
-]
+    "ping", "status", "reload", "stop", "certificates", "renew", "cache.stats", "cache.purge", "cache.get",
+    "pool.status", "pool.drain", "pool.restore", "pool.add", "pool.remove",
+    "canary.status", "canary.set", "canary.promote", "canary.abort", "canary.resume",
+]  # fmt: skip
+
+COMMANDS: tuple[Command, ...] = get_args(Command)
 
 
 class ProtocolError(ValueError):
@@ -76,8 +76,16 @@ def name_of(message: Mapping[str, Any]) -> str | None:
 
 
 def request_of(message: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request asks of the engine. Raises ProtocolError."""
+    """What a request asks for. Raises ProtocolError."""
     request = message.get("request")
     if not isinstance(request, dict):
         raise ProtocolError('there is no object under "request"')
     return request
+
+
+def text_of(request: Mapping[str, Any], key: str) -> str:
+    """A text of what a request asks for. Raises ProtocolError."""
+    value = request.get(key)
+    if not isinstance(value, str):
+        raise ProtocolError(f'there is no text under "{key}"')
+    return value

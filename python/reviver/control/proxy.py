@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reviver import __version__
 from reviver.certificates.manager import Manager, Prepared
@@ -14,11 +14,15 @@ from reviver.config import path_text
 from reviver.control import privileges
 from reviver.control.compiled import Compiled, compile_loaded
 from reviver.control.engine import DataPlane
+from reviver.control.overlay import Overlay
 from reviver.control.settings import Settings
 from reviver.errors import ConfigurationError, Diagnostic, OperationError
 
 if TYPE_CHECKING:
+    from reviver.compile import Plan
     from reviver.config import Loaded
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,8 @@ class OutOfDateError(ConfigurationError):
 class Proxy:
     """Configuration, plan and data plane of one running proxy.
 
-    The order is fixed: construct (binds), `become` (gives up root), `start`, any number of `reload`, `reread` and
-    `serve_material`, then `drain` and `stop`. Methods may be called from several threads.
+    The order is fixed: construct (binds), `become` (gives up root), `start`, any number of `reload`, `reread`, `lay`
+    and `serve_material`, then `drain` and `stop`. Methods may be called from several threads.
     """
 
     def __init__(
@@ -73,8 +77,11 @@ class Proxy:
         inherited: Sequence[tuple[str, int]] = (),
         *,
         becomes: privileges.Identity | None = None,
+        overlay: Overlay | None = None,
     ) -> None:
         """Binds every listener and opens every log. Raises OperationError naming what could not be had.
+
+        `overlay` is what was changed of the servers of this configuration by an earlier process.
 
         One that `becomes` somebody else opens the cache on disk then: what it stores is theirs, and root opens no
         file in a folder where others put what they like.
@@ -86,7 +93,9 @@ class Proxy:
         self.certificates = certificates
         certificates.adopt(prepared)
         self._compiled = compiled
-        self._plane = DataPlane(compiled if becomes is None else compiled.without_disk(), inherited)
+        self._overlay = overlay or Overlay()
+        laid = compiled.under(self._overlay)
+        self._plane = DataPlane(laid if becomes is None else laid.without_disk(), inherited)
         self._epoch = 1
         self._reloading = threading.Lock()
         self._stopping = False
@@ -95,8 +104,18 @@ class Proxy:
 
     @property
     def compiled(self) -> Compiled:
-        """What is running."""
+        """What is running, as it is written."""
         return self._compiled
+
+    @property
+    def overlay(self) -> Overlay:
+        """What is changed of its servers."""
+        return self._overlay
+
+    @property
+    def plane(self) -> DataPlane:
+        """The engine, for what changes no plan."""
+        return self._plane
 
     @property
     def files(self) -> frozenset[Path]:
@@ -131,7 +150,8 @@ class Proxy:
             loaded = self.source.load()
             prepared = self.certificates.prepare(loaded)
             compiled = compile_loaded(loaded, prepared.material)
-            epoch = self._apply(compiled)
+            overlay, dropped = self._overlay.pruned(compiled.plan)
+            epoch = self._apply(compiled, overlay)
             self.certificates.adopt(prepared)
             settings = Settings.of(loaded)
             changed = epoch != self._epoch
@@ -139,7 +159,8 @@ class Proxy:
             notes += [
                 f"{key} has changed and takes effect at the next start" for key in self.settings.only_at_start(settings)
             ]
-            self._compiled, self._epoch = compiled, epoch
+            notes += dropped
+            self._compiled, self._overlay, self._epoch = compiled, overlay, epoch
             self.settings = Settings(
                 self.settings.user, self.settings.group, self.settings.socket, drain=settings.drain
             )
@@ -175,9 +196,21 @@ class Proxy:
             self._epoch = self._apply(compiled)
             self._compiled = compiled
 
-    def _apply(self, compiled: Compiled) -> int:
+    def lay(self, change: Callable[[Overlay, "Plan"], tuple[Overlay, T]]) -> T:
+        """Changes servers without a reload: `change` makes another overlay for the plan, and says what that changes.
+
+        Raises OperationError, what `change` raises too; then nothing has changed.
+        """
+        with self._reloading:
+            overlay, done = change(self._overlay, self._compiled.plan)
+            self._epoch = self._apply(self._compiled, overlay)
+            self._overlay = overlay
+            return done
+
+    def _apply(self, compiled: Compiled, overlay: Overlay | None = None) -> int:
+        """Under the overlay, or under another one."""
         try:
-            return self._plane.apply(compiled)
+            return self._plane.apply(compiled.under(self._overlay if overlay is None else overlay))
         except OperationError as error:
             if self.identity is not None and "permission denied" in str(error).lower():
                 raise OperationError(f"{error}; it needs root, which was given up: restart instead") from error

@@ -19,19 +19,27 @@ from typing import Any
 from reviver import __version__
 from reviver.certificates.manager import Manager
 from reviver.certificates.storage import FOLDERS
+from reviver.compile import Plan
 from reviver.control import passwords, paths, privileges, server
 from reviver.control.activation import inherited
 from reviver.control.cache import Cache, is_own
+from reviver.control.canaries import NEEDED as JUDGING
+from reviver.control.canaries import Canaries
 from reviver.control.certificates import Certificates
 from reviver.control.compiled import compile_loaded
+from reviver.control.events import Events
 from reviver.control.files import signature
+from reviver.control.live import Live
 from reviver.control.notify import Notifier
+from reviver.control.pools import Pools
 from reviver.control.proxy import Proxy, Reloaded, Source
 from reviver.control.settings import Settings
+from reviver.control.state import State, StateFile, has_autopilot
 from reviver.control.watch import changes
 from reviver.errors import ConfigurationError, OperationError, ReviverError
 
-WARNINGS_EVERY = 1.0
+WARNINGS_EVERY = 0.5
+"""Seconds; also between looks for what has happened to servers."""
 PROGRESS_EVERY = 1.0
 LATER = (
     "anyio._backends._asyncio",
@@ -79,6 +87,9 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
         except OperationError as error:
             # the cache does without a disk
             report(str(error))
+    # what the command line stands for is as it was written each time
+    state_file = None if loaded.path is None else StateFile(source.identity)
+    state = State() if state_file is None else _kept_state(state_file, compiled.plan, identity)
     path = settings.socket or paths.choose(source.identity, shared=identity is not None)
     sockets, unusable = inherited()
     notifier = Notifier()
@@ -92,7 +103,7 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         bindings = [(item.address, item.descriptor) for item in sockets]
-        proxy = Proxy(source, compiled, certificates, prepared, bindings, becomes=identity)
+        proxy = Proxy(source, compiled, certificates, prepared, bindings, becomes=identity, overlay=state.overlay)
         proxy.file_limit = file_limit
         bound = {address for listener in compiled.plan["listeners"] for address in listener["bind"]}
         for item in sockets:
@@ -102,17 +113,35 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
         gc.freeze()
         gc.enable()
         if identity is not None:
-            _load_what_comes_later((*LATER, *(OBTAINING if prepared.workers else ())))
+            judging = JUDGING if has_autopilot(loaded) else ()
+            _load_what_comes_later((*LATER, *(OBTAINING if prepared.workers else ()), *judging))
             proxy.become(identity, path, *([path.parent] if own_folder else []))
             for file in sorted(compiled.certificate_files):
                 if file.exists() and not os.access(file, os.R_OK, effective_ids=True):
                     report(f"{file} cannot be read as {identity}: reloads will fail until it can")
-        return asyncio.run(_Service(proxy, path, notifier, watch=watch, on_ready=on_ready).run(listener))
+        live = Live(proxy, state, state_file, report)
+        return asyncio.run(_Service(proxy, live, path, notifier, watch=watch, on_ready=on_ready).run(listener))
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         listener.close()
         server.remove(path)
         notifier.close()
+
+
+def _kept_state(file: StateFile, plan: Plan, identity: privileges.Identity | None) -> State:
+    """What was changed when the configuration ran last, as far as it still has it."""
+    if identity is not None and plan["reverse"] is not None:
+        try:
+            privileges.give_folder(file.folder, StateFile.is_own, identity)
+        except OperationError as error:
+            # the proxy does without it
+            report(str(error))
+    with privileges.acting_as(identity):
+        state = file.load(report)
+    state.overlay, dropped = state.overlay.pruned(plan)
+    for note in dropped:
+        report(note)
+    return state
 
 
 def _load_what_comes_later(names: Iterable[str]) -> None:
@@ -130,15 +159,26 @@ class _Service:
     """The event loop's side of one running proxy."""
 
     def __init__(
-        self, proxy: Proxy, path: Path, notifier: Notifier, *, watch: bool, on_ready: Callable[[], bool] | None
+        self,
+        proxy: Proxy,
+        live: Live,
+        path: Path,
+        notifier: Notifier,
+        *,
+        watch: bool,
+        on_ready: Callable[[], bool] | None,
     ) -> None:
         self._proxy = proxy
+        self._live = live
         self._path = path
         self._notifier = notifier
         self._watch = watch
         self._seen = signature(self._watched()) if watch else {}
         self._certificates = Certificates(proxy, report)
         self._cache = Cache(proxy)
+        self._pools = Pools(proxy, live, report)
+        self._canaries = Canaries(proxy, live, report)
+        self._events = Events(proxy)
         self._on_ready = on_ready
         self._ending = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -169,8 +209,20 @@ class _Service:
                 "cache.stats": self._cache.stats,
                 "cache.purge": self._cache.purge,
                 "cache.get": self._cache.get,
+                "pool.status": self._pools.status,
+                "pool.drain": self._pools.drain,
+                "pool.restore": self._pools.restore,
+                "pool.add": self._pools.add,
+                "pool.remove": self._pools.remove,
+                "canary.status": self._canaries.status,
+                "canary.set": self._canaries.set,
+                "canary.promote": self._canaries.promote,
+                "canary.abort": self._canaries.abort,
+                "canary.resume": self._canaries.resume,
             },
         )
+        self._live.put_back()
+        await self._canaries.follow()
         self._proxy.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         await control.start()
@@ -179,6 +231,7 @@ class _Service:
         if self._notifier.watchdog is not None:
             self._spawn(self._feed(self._notifier.watchdog / 2))
         self._spawn(self._certificates.follow(self._ending))
+        self._spawn(self._canaries.run())
         if self._watch:
             self._spawn(self._follow_files())
         if self._on_ready is not None:
@@ -216,11 +269,12 @@ class _Service:
         impatience = asyncio.ensure_future(self._at_once.wait())
         await asyncio.wait({drain, impatience}, return_when=asyncio.FIRST_COMPLETED)
         impatience.cancel()
+        await self._canaries.finish(at_once=self._at_once.is_set())
         # Stopping also ends a drain that is still waiting.
         await asyncio.to_thread(self._proxy.stop)
         complete = await drain and not self._at_once.is_set()
-        for warning in self._proxy.warnings():
-            report(warning)
+        for line in (*self._events.lines(), *self._proxy.warnings()):
+            report(line)
         report("stopped" if complete else "stopped; some connections were cut off")
         self._complete = complete
         self._down.set()
@@ -241,7 +295,11 @@ class _Service:
         async with self._reloads:
             self._notifier.reloading()
             try:
-                return await asyncio.to_thread(self._proxy.reload)
+                done = await asyncio.to_thread(self._proxy.reload)
+                self._live.put_back()
+                await self._canaries.follow()
+                await self._live.save()
+                return done
             finally:
                 self._notifier.ready(self._sentence())
 
@@ -287,8 +345,8 @@ class _Service:
 
     async def _print_warnings(self) -> None:
         while True:
-            for warning in self._proxy.warnings():
-                report(warning)
+            for line in (*self._events.lines(), *self._proxy.warnings()):
+                report(line)
             await asyncio.sleep(WARNINGS_EVERY)
 
     async def _feed(self, seconds: float) -> None:

@@ -8,7 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,14 @@ logs: []
 class Process:
     """`reviver run r.yaml` on the stand-in, in a folder of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None, **wishes: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = ("run", "r.yaml"),
+        **wishes: Any,
+    ) -> None:
         self.folder = folder
         self.socket = folder / "c.sock"
         self.file = folder / "r.yaml"
@@ -46,7 +53,7 @@ class Process:
         search = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.fake_engine", "run", "r.yaml", *arguments],
+                [sys.executable, "-m", "tests.support.fake_engine", *command, *arguments],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": search, "FAKE_ENGINE": json.dumps(wishes), **(env or {})},
                 stdout=out,

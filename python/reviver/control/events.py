@@ -1,0 +1,48 @@
+"""What happens to pools and servers, as a person reads it in the journal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from reviver.control.overlay import pools_of
+from reviver.control.proxy import Proxy
+
+SENTENCES = {
+    "up": "is up",
+    "down": "is down",
+    "ejected": "is taken out for what its answers show",
+    "returned": "is back from being taken out",
+    "draining": "drains: it gets no new requests",
+    "restored": "gets requests again",
+    "out": "no server is left",
+    "back": "there are servers again",
+    "panic": "too few servers are up: all are used",
+    "calm": "enough servers are up: the others are not used",
+}
+"""What each kind says of the server, or, where there is none, of the pool."""
+
+
+def sentence(event: Mapping[str, Any], panic: int = 0) -> str:
+    """One event on one line. `panic` is the pool's share of servers up, in basis points."""
+    kind, server, detail = event["kind"], event["server"], event["detail"]
+    said = SENTENCES.get(kind, kind)
+    if kind == "panic" and panic:
+        said = f"fewer than {panic / 100:g}% of the servers are up: all are used"
+    if kind == "calm" and panic:
+        said = f"{panic / 100:g}% of the servers are up again: only those are used"
+    text = f"pool {event['pool']}: {said if server is None else f'{server} {said}'}"
+    return " ".join((f"{text}: {detail}" if detail else text).split())
+
+
+class Events:
+    """Of one running proxy."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+
+    def lines(self) -> list[str]:
+        """One for each event since the last call."""
+        events = self._proxy.plane.events()
+        if not events:
+            return []
+        panics = {pool["name"]: pool["panic"] for pool in pools_of(self._proxy.compiled.plan)}
+        return [sentence(event, panics.get(event["pool"], 0)) for event in events]
