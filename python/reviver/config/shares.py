@@ -1,6 +1,5 @@
 """Shares of a whole, and how often something happens, as a person writes them."""
 
-import math
 import re
 from typing import Annotated, ClassVar, Self
 
@@ -12,7 +11,13 @@ from reviver.config.values import Pair, Quantity, refuse, shown
 
 __all__ = ["Number", "Percent", "Rate", "Rise", "Share"]
 
+_MOST = 1e12
 _PERIODS = {"s": 1000, "m": 60_000, "h": 3_600_000}
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one of a size that people write; what is no number at all (NaN) is not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_MOST < value < _MOST
 
 
 class Percent(Quantity):
@@ -30,7 +35,7 @@ class Percent(Quantity):
         """Reads what was written; a validation error says what is wrong with it."""
         if isinstance(value, cls):
             return value
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        number = _is_number(value)
         text = str(value) if number else value if isinstance(value, str) and len(value) <= 40 else ""
         if (number or cls.bare) and cls.pattern.match(f"{text}%"):
             if not cls.bare:
@@ -115,7 +120,7 @@ def _number(value: object) -> object:
     # a substituted variable is text, and a number is what it stands for
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value, re.ASCII):
         return float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not _is_number(value):
         refuse(f"{shown(value)} is not a number")
     return value
 

@@ -72,3 +72,27 @@ def test_advice_leaves_it_good(tmp_path: Path, capsys: pytest.CaptureFixture[str
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is True
     assert [(item["line"], item["severity"]) for item in answer["diagnostics"]] == [(5, "warning"), (8, "warning")]
+
+
+def test_splits_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "reviver.yaml").write_text(
+        "listeners: {web: {bind: '127.0.0.1:8080', role: reverse}}\n"
+        "reverse:\n  routes: [{split: s}]\n  pools: {a: {servers: ['a:1']}, b: {servers: ['b:1']}}\n"
+        "  splits: {s: {variants: {a: 50, b: 50}}}\n"
+    )
+    assert main.run(["check", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["pools"], answer["splits"], answer["diagnostics"]) == (2, 1, [])
+    assert main.run(["check"]) == 0
+    assert "; 2 pools; 1 split; 2 servers; " in capsys.readouterr().out
+
+
+def test_a_sticky_cookie_without_a_secret_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "reviver.yaml").write_text(
+        "listeners: {web: {bind: '127.0.0.1:8080', role: reverse}}\n"
+        "reverse:\n  routes: [{pool: a}]\n  pools:\n    a:\n      servers: ['a:1']\n      sticky: {cookie: server}\n"
+    )
+    assert main.run(["check"]) == 0
+    out, err = capsys.readouterr()
+    assert "is good: " in out
+    assert err.startswith("reviver.yaml:7:7: warning: reverse.pools.a.sticky: pool a: without a secret ")

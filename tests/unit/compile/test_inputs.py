@@ -135,3 +135,58 @@ def test_a_malformed_line_is_named_by_its_number_and_not_shown(line: str) -> Non
     (text,) = map(str, diagnostics)
     assert text.startswith("users:2: ")
     assert "secret" not in text
+
+
+def canary(folder: Path, gate: str) -> Loaded:
+    path = folder / "r.yaml"
+    path.write_text(
+        "listeners: {web: {bind: '127.0.0.1:1', role: reverse}}\n"
+        "reverse:\n  routes: [{split: s}]\n  pools: {a: {servers: ['a:1']}, b: {servers: ['b:1']}}\n"
+        f"  splits: {{s: {{stable: a, canary: b, autopilot: {{gates: {{after: {gate!r}}}}}}}}}\n"
+    )
+    return load_file(path, {})
+
+
+def test_a_file_with_gates_is_watched_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gates.py").write_text("def smoke(facts): ...\nraise SystemExit('it was run')\n")
+    configuration = canary(tmp_path, "gates.py:smoke")
+    monkeypatch.chdir("/")
+    assert gather(configuration).files == (tmp_path / "gates.py",)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [b"x = 1\0", b"\xff\xfe", b"(" * 5000 + b")" * 5000, b"x = " + b"-" * 100_000 + b"1"],
+    ids=["nul", "no text", "brackets", "signs"],
+)
+def test_what_is_no_python_is_refused_on_one_line(tmp_path: Path, source: bytes) -> None:
+    (tmp_path / "gates.py").write_bytes(source)
+    (refusal,) = refused(canary(tmp_path, "gates.py:smoke"))
+    assert f"{tmp_path / 'gates.py'} is not Python: " in refusal
+    assert len(refusal.splitlines()) == 1
+
+
+def test_a_function_is_found_wherever_a_module_binds_it(tmp_path: Path) -> None:
+    for source in (
+        "if True:\n    async def smoke(facts): ...\n",
+        "from shop import *\n",
+        "import shop.checks as smoke\n",
+        "with open('x') as smoke: pass\n",
+        "class smoke: ...\n",
+        "other, smoke = 1, print\n",
+    ):
+        (tmp_path / "gates.py").write_text(source)
+        assert gather(canary(tmp_path, "gates.py:smoke")).files
+
+
+def test_what_is_bound_elsewhere_is_no_function_of_the_module(tmp_path: Path) -> None:
+    for source in (
+        "def a():\n    def smoke(): ...\n",
+        "class A:\n    def smoke(): ...\n",
+        "a = lambda: (smoke := 1)\n",
+        "smoke\n",
+        "import a.smoke\n",
+    ):
+        (tmp_path / "gates.py").write_text(source)
+        (refusal,) = refused(canary(tmp_path, "gates.py:smoke"))
+        assert " has no smoke" in refusal
