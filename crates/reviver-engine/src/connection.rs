@@ -118,9 +118,16 @@ impl Connection {
         self.again(Stream::Nobody(Box::new(job)))
     }
 
-    /// What the cache makes its request for; none where there is a client.
+    /// What the proxy makes its own request for; none where there is a client.
     pub fn job(&self) -> Option<&Job> {
         match &self.stream {
+            Stream::Nobody(job) => Some(job),
+            _ => None,
+        }
+    }
+
+    pub fn job_mut(&mut self) -> Option<&mut Job> {
+        match &mut self.stream {
             Stream::Nobody(job) => Some(job),
             _ => None,
         }

@@ -14,6 +14,8 @@ use reviver_plan::Snapshot;
 use crate::auth::Authenticator;
 use crate::buffers::Pool;
 use crate::cache::Cache;
+use crate::clients::Clients;
+use crate::compare::Mirrors;
 use crate::engine::Host;
 use crate::listener::Listeners;
 use crate::log::CoreLog;
@@ -32,6 +34,8 @@ const JUDGED_EVERY: Duration = Duration::from_millis(100);
 pub struct Shared {
     /// Flows that ended in a panic.
     pub panics: AtomicUsize,
+    pub mirrors: Mirrors,
+    pub clients: Clients,
 }
 
 /// A plan with all that was built from it beside the running one.
@@ -80,6 +84,8 @@ pub struct Core {
     draining: Cell<bool>,
     /// What is under way ends now.
     stopping: Cell<bool>,
+    /// Copies of requests that are under way.
+    pub mirrored: Cell<usize>,
     /// Open client connections of this core.
     pub live: Cell<usize>,
     clock: Cell<(Instant, u64)>,
@@ -109,6 +115,7 @@ impl Core {
             current,
             draining: Cell::new(false),
             stopping: Cell::new(false),
+            mirrored: Cell::new(0),
             live: Cell::new(0),
             clock: Cell::new((now, unix_ms())),
             chance: Cell::new(first_chance(&host.secret)),

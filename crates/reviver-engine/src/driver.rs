@@ -20,6 +20,7 @@ use crate::deliver;
 use crate::exchange::{Exchange, Trouble};
 use crate::log::{Entry, Push};
 use crate::metrics::Gauge;
+use crate::mirror;
 use crate::tunnel;
 use crate::upstream::Upstream;
 use crate::waiting;
@@ -132,7 +133,7 @@ pub async fn run(
     let mut flow =
         Flow::new(&snapshot.snapshot, listener, client, started, core.unix_ms_at(started)).seeded(core.chance());
     if let Some(job) = connection.job() {
-        flow = flow.internal(job.side());
+        flow = flow.internal(job.side(), job.shadow());
     }
     if protocol == ClientProtocol::Socks5 {
         flow = flow.authenticated();
@@ -181,6 +182,9 @@ pub async fn run(
                 drop_upstream(connection, work, &mut carried);
                 // It has a server: others may have the turn.
                 carried.place = None;
+                if let Some(mirror) = flow.mirror().filter(|_| flow.record.attempts == 1) {
+                    Box::pin(mirror::copy(connection, work, snapshot, &flow, mirror)).await;
+                }
                 if !pause.is_zero() && !Box::pin(waiting::pause(connection, work, pause)).await {
                     command = flow.step(Event::ClientGone, Instant::now());
                     continue;
@@ -330,7 +334,8 @@ pub async fn run(
     flow.record.bytes_in += work.request.size() as u64;
     flow.record.bytes_out += carried.written + work.interim;
     flow.record.response_body += carried.own_body;
-    if connection.job().is_some() {
+    if let Some(job) = connection.job_mut() {
+        job.ended(flow.record.ending);
         // It is no client's request.
         return Then::Close;
     }

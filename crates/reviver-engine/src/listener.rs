@@ -9,15 +9,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use reviver_flow::Slug;
 use reviver_plan::Snapshot;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::clients::Counted;
 use crate::connection::{self, Connection};
 use crate::core::Core;
+use crate::driver::{self, ClientProtocol};
 use crate::stream::Stream;
 
 /// How long accepting pauses when descriptors or the listener's limit are used up.
@@ -118,7 +121,15 @@ async fn accept(core: Rc<Core>, state: Rc<ListenerState>, listener: TcpListener)
                     closing = tokio::time::timeout(PAUSE, closed.as_mut()).await.is_ok();
                 }
                 let connection = Connection::new(Rc::clone(&core), Rc::clone(&state), Stream::Tcp(stream), peer);
-                tokio::task::spawn_local(connection::serve(connection));
+                match state.limit_of(&core, peer) {
+                    None => {
+                        tokio::task::spawn_local(connection::serve(connection));
+                    }
+                    Some(most) => {
+                        let counted = core.shared.clients.enter(state.address, peer.ip(), most);
+                        tokio::task::spawn_local(serve_counted(connection, counted));
+                    }
+                }
             }
             Some(Err(e)) if is_of_one_connection(&e) => {}
             // Descriptors are used up: others must end first.
@@ -128,7 +139,25 @@ async fn accept(core: Rc<Core>, state: Rc<ListenerState>, listener: TcpListener)
     }
 }
 
+/// Serves a connection of a client that may have so many; none beyond that, which hears nothing.
+async fn serve_counted(connection: Connection, counted: Option<Counted>) {
+    if counted.is_some() {
+        return connection::serve(connection).await;
+    }
+    if let Some((snapshot, index)) = connection.snapshot() {
+        let (slug, http) = (Slug::ClientConnections, ClientProtocol::Http1);
+        driver::record_refusal(&connection, &snapshot, index, Instant::now(), slug, "", http).await;
+    }
+}
+
 impl ListenerState {
+    /// How many connections one client may have; none: as many as it likes. A trusted proxy stands for many clients.
+    fn limit_of(&self, core: &Core, peer: SocketAddr) -> Option<u32> {
+        let current = core.current();
+        let most = current.snapshot.listener(self.index.get()?)?.limits.connections_per_client;
+        (most > 0 && !current.snapshot.trusted.contains(peer.ip())).then_some(most)
+    }
+
     /// Counts one more connection, unless all cores together have as many as the limit allows.
     fn reserve(&self, core: &Core) -> bool {
         let limit = self.index.get().and_then(|i| Some(core.current().snapshot.listener(i)?.limits.connections));

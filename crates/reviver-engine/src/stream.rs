@@ -26,7 +26,7 @@ pub enum Stream {
     Http2(Box<Http2Stream>),
     /// Another owner has it.
     Taken,
-    /// There is no client: the request is the cache's own. Nothing ever comes, and what is written is gone.
+    /// There is no client: the request is the proxy's own. Nothing ever comes, and what is written is gone.
     Nobody(Box<Job>),
 }
 
@@ -53,7 +53,10 @@ impl Stream {
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Http2(stream) => stream.poll_write(cx, bytes, last),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            Self::Nobody(_) => Poll::Ready(Ok(bytes.len())),
+            Self::Nobody(job) => {
+                job.written(bytes);
+                Poll::Ready(Ok(bytes.len()))
+            }
         }
     }
 

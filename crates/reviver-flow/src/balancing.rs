@@ -253,7 +253,8 @@ impl<'s> Flow<'s> {
     }
 
     fn attempts_left(&self) -> bool {
-        self.retry().is_some_and(|r| self.attempts() < r.attempts)
+        // A copy is sent once.
+        self.shadow.is_none() && self.retry().is_some_and(|r| self.attempts() < r.attempts)
     }
 
     /// None: it may not be tried again.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reviver_balance::{Lease, Side};
 use reviver_cache::Why;
 use reviver_http::{RequestHead, ResponseHead};
-use reviver_plan::{Role, Route, Snapshot};
+use reviver_plan::{Mirror, Role, Route, Snapshot};
 use smallvec::SmallVec;
 
 use crate::balancing::Choosing;
@@ -77,6 +77,10 @@ pub struct Flow<'s> {
     pub(crate) limited: Option<Limited<'s>>,
     /// It is a request of the proxy's own.
     pub(crate) internal: bool,
+    /// It is a copy, for this pool.
+    pub(crate) shadow: Option<u32>,
+    /// It is to be copied.
+    pub(crate) mirrored: Option<&'s Mirror>,
     /// State of the flow's chance.
     seed: u64,
     /// The connection in use had served another request before.
@@ -115,6 +119,8 @@ impl<'s> Flow<'s> {
             new_person: None,
             limited: None,
             internal: false,
+            shadow: None,
+            mirrored: None,
             seed: started_ms ^ u64::from(port),
             reused: false,
             renewed: false,
@@ -165,10 +171,11 @@ impl<'s> Flow<'s> {
         self
     }
 
-    /// A request of the proxy's own, which gets the variant that it was made for.
-    pub fn internal(mut self, given: Option<Side>) -> Self {
+    /// A request of the proxy's own, which gets the variant, and the pool, that it was made for.
+    pub fn internal(mut self, given: Option<Side>, shadow: Option<u32>) -> Self {
         self.internal = true;
         self.given = given;
+        self.shadow = shadow;
         self
     }
 
@@ -308,6 +315,8 @@ impl<'s> Flow<'s> {
             self.choosing = self.prepare_choice(pool, head);
         }
         let rules = match verdict {
+            // What a copy gets is not stored.
+            _ if self.shadow.is_some() => return,
             Verdict::Pool { route, .. } => self.rules_of(Some(route)),
             Verdict::Forward => self.rules_of(None),
             _ => None,
@@ -319,12 +328,23 @@ impl<'s> Flow<'s> {
     /// The limits of the route that decides, and one of the pools where it divides its requests.
     fn settle(&mut self, verdict: Verdict, head: &RequestHead, now: Instant) -> Verdict {
         let Some(route) = verdict.route() else { return verdict };
+        if let Some(pool) = self.shadow {
+            return Verdict::Pool { route, pool };
+        }
         if let Some(reason) = self.check_limits(route, head, now) {
             return Verdict::Reject(reason);
         }
-        let Verdict::Split { split, .. } = verdict else { return verdict };
+        let Verdict::Split { split, .. } = verdict else {
+            if let Verdict::Pool { pool, .. } = verdict {
+                self.choose_mirror(route, pool);
+            }
+            return verdict;
+        };
         match self.choose_variant(split, head) {
-            Some(pool) => Verdict::Pool { route, pool },
+            Some(pool) => {
+                self.choose_mirror(route, pool);
+                Verdict::Pool { route, pool }
+            }
             None => Verdict::Reject(Slug::InternalError.into()),
         }
     }

@@ -92,6 +92,8 @@ slugs! {
     ClientAborted "client_aborted" 499 Client "" "The client went away.";
     SlowClient "slow_client" 0 Client "" "The client took the response too slowly.";
 
+    ClientConnections "client_connections" 0 Client "" "The client has more connections than are accepted.";
+
     PurgeDenied "purge_denied" 403 Client "http_request_denied" "This client may not purge the cache.";
     OnlyIfCached "only_if_cached" 504 Client "" "The request asks for a cached response, and there is none.";
     RateLimited "rate_limited" 429 Client "http_request_denied" "More requests came than are let through.";

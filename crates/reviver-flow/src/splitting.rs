@@ -2,7 +2,7 @@
 
 use reviver_balance::{Side, person};
 use reviver_http::{FieldKind, FieldSink, RequestHead};
-use reviver_plan::{Split, SplitCookie, SplitSticky, Variant};
+use reviver_plan::{Mirror, Split, SplitCookie, SplitSticky, Variant};
 
 use crate::{Flow, Phase, Reason, Rule, Slug, VerdictKind};
 
@@ -78,6 +78,37 @@ impl<'s> Flow<'s> {
                 Some(person(&split.name, &written(id)))
             }
         }
+    }
+
+    /// Whether the request is copied.
+    pub(crate) fn choose_mirror(&mut self, route: u32, pool: u32) {
+        if self.internal {
+            return;
+        }
+        let Some(route) = self.snapshot.route(route) else { return };
+        let of_split = || {
+            let split = self.snapshot.split(self.record.chosen?.split)?;
+            split.mirror.as_ref().filter(|m| m.pool != pool)
+        };
+        let mirror = route.mirror.as_ref().or_else(of_split);
+        let Some(mirror) = mirror.filter(|m| m.percent > 0) else { return };
+        if self.chance() % 10_000 < u64::from(mirror.percent) {
+            self.mirrored = Some(mirror);
+        }
+    }
+
+    /// Where a copy of the request goes; none: nowhere.
+    pub fn mirror(&self) -> Option<&'s Mirror> {
+        self.mirrored
+    }
+
+    /// What the mirror is known by: the name of the route or the split that has it.
+    pub fn mirror_name(&self) -> Option<&'s str> {
+        let route = self.route()?;
+        if route.mirror.is_some() {
+            return Some(&route.name);
+        }
+        self.snapshot.split(self.record.chosen?.split).map(|s| s.name.as_str())
     }
 
     pub fn variant(&self) -> Option<(&'s Split, &'s Variant)> {

@@ -4,10 +4,72 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{NamedPattern, Place, PoolIndex, ValuePattern};
+use crate::{NamedPattern, Place, PoolIndex, ProxyProtocol, UpstreamTls, ValuePattern};
 
 /// Hundredths of a percent: 10,000 is all.
 pub type BasisPoints = u32;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    pub name: String,
+    pub at: Place,
+    pub servers: Vec<Server>,
+    pub balance: Balance,
+    /// For [`Balance::Hash`] and [`Balance::Maglev`].
+    pub hash_on: HashOn,
+    /// Percent of its fair share that a server may carry by [`Balance::Hash`]; 0: no bound.
+    pub hash_bound: u32,
+    pub sticky: Option<Sticky>,
+    pub health: Option<Health>,
+    /// None: none is ever taken out by what its answers show.
+    pub outlier: Option<Outlier>,
+    /// How long the share of a server that has come back grows from a tenth.
+    pub slow_start_ms: u64,
+    pub queue: Queue,
+    /// With fewer servers than this up, all are used as if they were; 0: never.
+    pub panic: BasisPoints,
+    pub retry_budget: RetryBudget,
+    /// Requests at the same time, of all servers; 0: no bound.
+    pub max_requests: u32,
+    pub adaptive: Option<Adaptive>,
+    /// None: plain TCP.
+    pub tls: Option<UpstreamTls>,
+    pub protocol: UpstreamProtocol,
+    /// Each connection begins with a header that names the client.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Idle upstream connections kept by each worker for each server.
+    pub max_idle: u32,
+    /// How long an idle upstream connection is kept.
+    pub idle_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// `address:port` or `name:port`, as it is shown.
+    pub address: String,
+    pub at: Place,
+    /// 1 to 1000; 0 takes no traffic.
+    pub weight: u32,
+    /// Only used when no other server is left.
+    pub backup: bool,
+    /// Requests and tunnels at the same time, all workers together; 0: no bound.
+    pub max_connections: u32,
+}
+
+/// Which version of HTTP the servers of a pool are spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UpstreamProtocol {
+    /// What ALPN agrees on; HTTP/1.1 without TLS.
+    #[serde(rename = "auto")]
+    Auto,
+    #[serde(rename = "http/1.1")]
+    Http1,
+    /// With prior knowledge where there is no TLS.
+    #[serde(rename = "h2")]
+    Http2,
+}
 
 /// How servers of one tier are chosen among.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -233,6 +295,8 @@ pub struct Split {
     pub force: Option<Force>,
     /// The response field that names the variant.
     pub response_header: Option<String>,
+    /// Of requests that another variant than the mirror's pool answers.
+    pub mirror: Option<Mirror>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -274,4 +338,54 @@ pub struct Force {
     /// Empty: any client may.
     #[schemars(with = "Vec<String>")]
     pub clients: Vec<IpNet>,
+}
+
+/// Copies of requests for another pool, whose answers nobody gets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    pub at: Place,
+    pub pool: PoolIndex,
+    /// Share of the requests that are copied.
+    pub percent: BasisPoints,
+    /// Requests with a longer body, or of unknown length, are not copied; bytes.
+    pub body: u64,
+    /// Copies under way at the same time on each worker; what comes beyond is not copied.
+    pub max: u32,
+    /// None: answers are thrown away unseen.
+    pub compare: Option<Compare>,
+}
+
+/// How answers to a copied request are compared: two of the pool that answers people, which shows what differs by
+/// itself, and one of the mirror's. Only for methods that are safe (RFC 9110, section 9.2.1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Compare {
+    /// Names of response fields in lower case.
+    pub headers: Vec<String>,
+    /// Whether bodies are compared.
+    pub body: bool,
+}
+
+/// A bound on what a pool carries that follows its latency.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Adaptive {
+    pub at: Place,
+    /// Requests at the same time that are let through whatever the latency.
+    pub min: u32,
+    pub max: u32,
+    /// Percent of its long-term mean that the latency may reach before fewer are let through.
+    pub tolerance: u32,
+}
+
+/// Whose requests are refused first under overload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Takes no more than 70 % of what a pool's bounds let through.
+    Low,
+    Normal,
+    /// May go 20 % beyond them.
+    High,
 }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Balance, Cache, CachePolicy, HashOn, Health, Outlier, Queue, RateLimit, RetryBudget, Split, Sticky};
+use crate::{Cache, CachePolicy, Mirror, Pool, Priority, RateLimit, Split};
 
 /// Where in the configuration a rule was written: `file:line`, as a person would open it.
 pub type Place = String;
@@ -89,6 +89,8 @@ pub struct Limits {
     pub body: u64,
     /// Client connections at the same time on this listener, all workers together; 0 is no bound.
     pub connections: u32,
+    /// The same of one client address, or IPv6 network of 64 bits; 0 is no bound.
+    pub connections_per_client: u32,
     /// Requests on one client connection; 0 is no bound.
     pub requests_per_connection: u32,
     /// Streams at the same time on one HTTP/2 connection.
@@ -196,19 +198,6 @@ pub struct UpstreamTls {
     pub min_version: TlsVersion,
 }
 
-/// Which version of HTTP the servers of a pool are spoken to in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum UpstreamProtocol {
-    /// What ALPN agrees on; HTTP/1.1 without TLS.
-    #[serde(rename = "auto")]
-    Auto,
-    #[serde(rename = "http/1.1")]
-    Http1,
-    /// With prior knowledge where there is no TLS.
-    #[serde(rename = "h2")]
-    Http2,
-}
-
 /// Version of the PROXY protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -277,6 +266,9 @@ pub struct Route {
     pub cache: Option<CachePolicy>,
     /// All must let a request through.
     pub limits: Vec<RateLimit>,
+    /// Only with [`Action::Pool`] and [`Action::Split`].
+    pub mirror: Option<Mirror>,
+    pub priority: Priority,
 }
 
 /// All conditions that are given must hold; within one condition any value may.
@@ -403,52 +395,6 @@ pub struct Retry {
     /// From the end of the request to the first byte of the response, of each try that another can follow; 0: as long
     /// as `first_byte_ms`.
     pub try_ms: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pool {
-    pub name: String,
-    pub at: Place,
-    pub servers: Vec<Server>,
-    pub balance: Balance,
-    /// For [`Balance::Hash`] and [`Balance::Maglev`].
-    pub hash_on: HashOn,
-    /// Percent of its fair share that a server may carry by [`Balance::Hash`]; 0: no bound.
-    pub hash_bound: u32,
-    pub sticky: Option<Sticky>,
-    pub health: Option<Health>,
-    /// None: none is ever taken out by what its answers show.
-    pub outlier: Option<Outlier>,
-    /// How long the share of a server that has come back grows from a tenth.
-    pub slow_start_ms: u64,
-    pub queue: Queue,
-    /// With fewer servers than this up, all are used as if they were; 0: never.
-    pub panic: crate::BasisPoints,
-    pub retry_budget: RetryBudget,
-    /// None: plain TCP.
-    pub tls: Option<UpstreamTls>,
-    pub protocol: UpstreamProtocol,
-    /// Each connection begins with a header that names the client.
-    pub proxy_protocol: Option<ProxyProtocol>,
-    /// Idle upstream connections kept by each worker for each server.
-    pub max_idle: u32,
-    /// How long an idle upstream connection is kept.
-    pub idle_ms: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Server {
-    /// `address:port` or `name:port`, as it is shown.
-    pub address: String,
-    pub at: Place,
-    /// 1 to 1000; 0 takes no traffic.
-    pub weight: u32,
-    /// Only used when no other server is left.
-    pub backup: bool,
-    /// Requests and tunnels at the same time, all workers together; 0: no bound.
-    pub max_connections: u32,
 }
 
 /// The forward half: who may use it, for what, and what the origin learns of them.

@@ -128,6 +128,14 @@ impl Snapshot {
             let at_split = |cause| error(&split.at, format!("split {}", split.name), cause);
             check_split(split, pools).map_err(at_split)?;
         }
+        let connect_ports = match &plan.forward {
+            Some(forward) => PortSet::new(forward.connect_ports.iter().copied())
+                .map_err(|e| error(&forward.connect_ports_at, "forward".into(), e.into()))?,
+            None => PortSet::default(),
+        };
+        let clients: &[IpNet] = plan.forward.as_ref().map_or(&[], |forward| &forward.clients);
+        let caching = Caching::build(&plan)?;
+        // Last, since what is kept of the earlier pools follows the new ones from here on.
         let balancers = pools.iter().map(|pool| balancer(pool, earlier)).collect();
         let rates = routes.iter().map(|route| rates(route, earlier)).collect();
         let stickies = pools.iter().map(StickyTable::of).collect();
@@ -136,12 +144,6 @@ impl Snapshot {
             .iter()
             .map(|split| NetSet::new(split.force.iter().flat_map(|f| f.clients.iter().copied())))
             .collect();
-        let connect_ports = match &plan.forward {
-            Some(forward) => PortSet::new(forward.connect_ports.iter().copied())
-                .map_err(|e| error(&forward.connect_ports_at, "forward".into(), e.into()))?,
-            None => PortSet::default(),
-        };
-        let clients: &[IpNet] = plan.forward.as_ref().map_or(&[], |forward| &forward.clients);
         Ok(Self {
             router,
             rewrites,
@@ -154,7 +156,7 @@ impl Snapshot {
             trusted: NetSet::new(plan.trusted_proxies.iter().copied()),
             clients: NetSet::new(clients.iter().copied()),
             connect_ports,
-            caching: Caching::build(&plan)?,
+            caching,
             purgers: NetSet::new(plan.cache.iter().flat_map(|c| c.purge_clients.iter().copied())),
             plan,
         })
@@ -247,6 +249,9 @@ fn redirect(action: &Action) -> Result<Option<Template>, TemplateError> {
 fn check_route(route: &Route, pools: &[Pool], splits: &[Split]) -> Result<(), BuildCause> {
     check_header_rules(&route.request_headers)?;
     check_header_rules(&route.response_headers)?;
+    if let Some(mirror) = route.mirror.as_ref().filter(|m| pools.get(m.pool as usize).is_none()) {
+        return Err(BuildCause::Pool(mirror.pool));
+    }
     if let Some(host) = &route.rewrite.host {
         check_field("host", host)?;
     }
@@ -267,8 +272,9 @@ fn check_route(route: &Route, pools: &[Pool], splits: &[Split]) -> Result<(), Bu
 }
 
 fn check_split(split: &Split, pools: &[Pool]) -> Result<(), BuildCause> {
-    if let Some(variant) = split.variants.iter().find(|v| pools.get(v.pool as usize).is_none()) {
-        return Err(BuildCause::Pool(variant.pool));
+    let named = split.variants.iter().map(|v| v.pool).chain(split.mirror.iter().map(|m| m.pool));
+    if let Some(pool) = named.into_iter().find(|&pool| pools.get(pool as usize).is_none()) {
+        return Err(BuildCause::Pool(pool));
     }
     match split.variants.iter().map(|v| u64::from(v.weight)).sum() {
         10_000 => split.response_header.as_deref().map_or(Ok(()), check_name),

@@ -17,7 +17,7 @@ fn route(name: &str, at: &str, matches: Value, action: Value) -> Value {
         "request_headers": {"set": [], "add": [], "remove": []},
         "response_headers": {"set": [], "add": [], "remove": []},
         "retry": {"attempts": 2, "on_connect": true, "on_reset": true, "on_status": [], "backoff_ms": 0, "max_backoff_ms": 0, "try_ms": 0},
-        "connect_ms": 5000, "first_byte_ms": 60000, "idle_ms": 60000, "body": 0, "cache": null, "limits": [],
+        "connect_ms": 5000, "first_byte_ms": 60000, "idle_ms": 60000, "body": 0, "cache": null, "limits": [], "mirror": null, "priority": "normal",
     })
 }
 
@@ -32,7 +32,7 @@ fn document() -> Value {
         "listeners": [{
             "name": "web", "at": "r.yaml:2", "bind": ["127.0.0.1:8080"], "role": "reverse", "backlog": 1024,
             "tls": null, "http2": true, "proxy_protocol": false, "redirect_https": null, "hsts": null,
-            "limits": {"head": 65536, "fields": 100, "target": 8192, "body": 0, "connections": 0,
+            "limits": {"head": 65536, "fields": 100, "target": 8192, "body": 0, "connections": 0, "connections_per_client": 0,
                        "requests_per_connection": 0, "streams": 100, "stream_window": 65535, "stream_resets": 1,
                        "stream_errors": 1, "control_frames": 1, "continuations": 1, "stalls": 1},
             "timeouts": {"head_ms": 1, "body_ms": 1, "keep_alive_ms": 1, "connect_ms": 1, "first_byte_ms": 1,
@@ -66,6 +66,7 @@ fn document() -> Value {
                 "hash_on": "client", "hash_bound": 125, "sticky": null, "health": null, "outlier": null,
                 "slow_start_ms": 0, "queue": {"max": 0, "timeout_ms": 1000}, "panic": 0,
                 "retry_budget": {"percent": 2000, "per_second": 10},
+                "max_requests": 0, "adaptive": null,
                 "tls": null, "protocol": "auto", "proxy_protocol": null,
                 "servers": [server("127.0.0.1:9001", 1, false), server("[::1]:9002", 0, false),
                             server("backup.internal:80", 1, true)],

@@ -145,6 +145,10 @@ impl Engine {
         py.detach(|| self.0.split_set(name, &weights)).map_err(raise)
     }
 
+    fn mirror_status(&self, py: Python<'_>) -> PyResult<String> {
+        json(&py.detach(|| self.0.mirror_status()))
+    }
+
     fn events(&self, py: Python<'_>) -> PyResult<String> {
         json(&py.detach(|| self.0.events()))
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// Where the document is not a plan: tests are to be mended then.
 pub fn plan(halves: Value) -> Plan {
     let limits = json!({
-        "head": 32768, "fields": 100, "target": 8192, "body": 1000, "connections": 0, "requests_per_connection": 0,
+        "head": 32768, "fields": 100, "target": 8192, "body": 1000, "connections": 0, "connections_per_client": 0, "requests_per_connection": 0,
         "streams": 100, "stream_window": 65536, "stream_resets": 100, "stream_errors": 100, "control_frames": 1000,
         "continuations": 8, "stalls": 10
     });
@@ -69,7 +69,7 @@ pub fn pool(name: &str, servers: Value, changes: Value) -> Value {
     let mut pool = json!({
         "name": name, "at": "t.yaml:8", "servers": servers, "balance": "round_robin",
         "hash_on": "client", "hash_bound": 125, "sticky": null, "health": null, "outlier": null, "slow_start_ms": 0,
-        "queue": {"max": 0, "timeout_ms": 1000}, "panic": 0, "retry_budget": {"percent": 2000, "per_second": 10},
+        "queue": {"max": 0, "timeout_ms": 1000}, "panic": 0, "retry_budget": {"percent": 2000, "per_second": 10}, "max_requests": 0, "adaptive": null,
         "tls": null, "protocol": "auto", "proxy_protocol": null, "max_idle": 8, "idle_ms": 1000
     });
     if let (Some(pool), Some(changes)) = (pool.as_object_mut(), changes.as_object()) {
@@ -91,7 +91,7 @@ pub fn route(name: &str, action: Value, changes: Value) -> Value {
         "retry": {"attempts": 3, "on_connect": true, "on_reset": true, "on_status": [], "backoff_ms": 0,
             "max_backoff_ms": 0, "try_ms": 0},
         "connect_ms": 1000, "first_byte_ms": 1000, "idle_ms": 1000, "body": 1000, "cache": null,
-        "limits": []
+        "limits": [], "mirror": null, "priority": "normal"
     });
     if let (Some(route), Some(changes)) = (route.as_object_mut(), changes.as_object()) {
         route.extend(changes.clone());

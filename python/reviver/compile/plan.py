@@ -7,7 +7,7 @@ crates/reviver-plan/src/plan.rs.
 
 from typing import Literal, TypeAlias, TypedDict
 
-FINGERPRINT = "8f51b8c37e92baaa"
+FINGERPRINT = "6c90417f8e9cc456"
 """Fingerprint of the schema that these types were made from."""
 
 
@@ -22,6 +22,17 @@ class ActionSplit(TypedDict):
     """Index of a split in [`Reverse::splits`]."""
 
     split: int
+
+
+class Adaptive(TypedDict):
+    """A bound on what a pool carries that follows its latency."""
+
+    at: str
+    max: int
+    min: int
+    """Requests at the same time that are let through whatever the latency."""
+    tolerance: int
+    """Percent of its long-term mean that the latency may reach before fewer are let through."""
 
 
 AnonymityLevel: TypeAlias = Literal["transparent", "anonymous", "high"]
@@ -100,6 +111,17 @@ class ClientAuthority(TypedDict):
     """Whether a client without one is turned away."""
     roots: str
     """Certificates of the authorities, as PEM text."""
+
+
+class Compare(TypedDict):
+    """How answers to a copied request are compared: two of the pool that answers people, which shows what differs by
+    itself, and one of the mirror's. Only for methods that are safe (RFC 9110, section 9.2.1).
+    """
+
+    body: bool
+    """Whether bodies are compared."""
+    headers: list[str]
+    """Names of response fields in lower case."""
 
 
 class FieldPolicyReplace(TypedDict):
@@ -190,6 +212,8 @@ class Limits(TypedDict):
     """A request body; 0 is no bound."""
     connections: int
     """Client connections at the same time on this listener, all workers together; 0 is no bound."""
+    connections_per_client: int
+    """The same of one client address, or IPv6 network of 64 bits; 0 is no bound."""
     continuations: int
     """CONTINUATION frames in one HTTP/2 head."""
     control_frames: int
@@ -238,6 +262,21 @@ class LogTargetFile(TypedDict):
     file: LogFile
 
 
+class Mirror(TypedDict):
+    """Copies of requests for another pool, whose answers nobody gets."""
+
+    at: str
+    body: int
+    """Requests with a longer body, or of unknown length, are not copied; bytes."""
+    compare: Compare | None
+    """None: answers are thrown away unseen."""
+    max: int
+    """Copies under way at the same time on each worker; what comes beyond is not copied."""
+    percent: int
+    """Share of the requests that are copied."""
+    pool: int
+
+
 OnFull: TypeAlias = Literal["wait", "drop"]
 
 
@@ -256,6 +295,10 @@ class PathPatternRegex(TypedDict):
 
 
 PathPattern: TypeAlias = PathPatternExact | PathPatternPrefix | PathPatternRegex
+
+
+Priority: TypeAlias = Literal["normal", "low", "high"]
+"""Whose requests are refused first under overload."""
 
 
 ProxyProtocol: TypeAlias = Literal["v1", "v2"]
@@ -610,6 +653,8 @@ class Split(TypedDict):
     canary: bool
     """The first variant is a canary."""
     force: Force | None
+    mirror: Mirror | None
+    """Of requests that another variant than the mirror's pool answers."""
     name: str
     response_header: str | None
     """The response field that names the variant."""
@@ -789,7 +834,10 @@ class Route(TypedDict):
     limits: list[RateLimit]
     """All must let a request through."""
     matches: Match
+    mirror: Mirror | None
+    """Only with [`Action::Pool`] and [`Action::Split`]."""
     name: str
+    priority: Priority
     request_headers: HeaderRules
     response_headers: HeaderRules
     retry: Retry
@@ -816,6 +864,7 @@ class Health(TypedDict):
 
 
 class Pool(TypedDict):
+    adaptive: Adaptive | None
     at: str
     balance: Balance
     hash_bound: int
@@ -827,6 +876,8 @@ class Pool(TypedDict):
     """How long an idle upstream connection is kept."""
     max_idle: int
     """Idle upstream connections kept by each worker for each server."""
+    max_requests: int
+    """Requests at the same time, of all servers; 0: no bound."""
     name: str
     outlier: Outlier | None
     """None: none is ever taken out by what its answers show."""

@@ -36,6 +36,8 @@ def _pool(name: str, pool: Pool, loaded: Loaded, inputs: Inputs) -> plan.Pool:
         "queue": {"max": pool.queue.max, "timeout_ms": int(pool.queue.timeout)},
         "panic": int(pool.panic),
         "retry_budget": _retry_budget(pool.retry_budget),
+        "max_requests": 0,
+        "adaptive": None,
         "tls": compile_upstream_tls(name, pool.tls, loaded, inputs),
         "protocol": pool.protocol,
         "proxy_protocol": pool.proxy_protocol,

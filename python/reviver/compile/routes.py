@@ -45,6 +45,8 @@ def _route(index: int, route: Route, pools: list[str], splits: list[str], loaded
         "first_byte_ms": int(route.timeout.first_byte or config.timeout.first_byte),
         "idle_ms": int(route.timeout.idle or config.timeout.idle),
         "body": int(body),
+        "mirror": None,
+        "priority": "normal",
         "limits": [
             _limit(limit, name if number == 1 else f"{name}-{number}", (*path, "limit", number - 1), loaded)
             for number, limit in enumerate(route.limit, 1)

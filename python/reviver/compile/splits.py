@@ -24,6 +24,7 @@ def _split(name: str, split: Split, pools: list[str], loaded: Loaded) -> plan.Sp
         "sticky": _sticky(split.sticky),
         "force": _force(split.force),
         "response_header": split.response_header,
+        "mirror": None,
     }
 
 

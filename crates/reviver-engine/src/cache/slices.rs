@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use reviver_balance::Side;
 use reviver_cache::{ContentRange, Meta, value_of, write_without};
-use reviver_flow::{Flow, Relayed, Slug};
+use reviver_flow::{Ending, Flow, Relayed, Slug};
 use reviver_http::{FieldKind, RequestHead};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -22,15 +22,18 @@ use super::store::Begun;
 use super::{Cache, Finding};
 use crate::connection::Connection;
 use crate::driver::{self, ClientProtocol, HeadTimes};
+use crate::mirror::Shadow;
 use crate::work::Work;
 
-/// What a request of the cache's own is for.
+/// What a request of the proxy's own is for.
 #[derive(Debug)]
 pub enum Job {
     /// What is stored is validated; the lead keeps others from doing the same.
     Refresh { side: Option<Side>, _lead: Lead },
     /// A piece is fetched.
     Slice { whole: Arc<Object>, index: u64, side: Option<Side>, lead: Option<Lead> },
+    /// It is a copy.
+    Shadow(Box<Shadow>),
     /// It has been done.
     Done,
 }
@@ -40,7 +43,29 @@ impl Job {
     pub fn side(&self) -> Option<Side> {
         match self {
             Self::Refresh { side, .. } | Self::Slice { side, .. } => *side,
+            Self::Shadow(shadow) => shadow.side,
             Self::Done => None,
+        }
+    }
+
+    /// The pool that gets it instead of the one that answers people.
+    pub fn shadow(&self) -> Option<u32> {
+        match self {
+            Self::Shadow(shadow) => Some(shadow.pool),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the response as a client would get them.
+    pub fn written(&mut self, bytes: &[u8]) {
+        if let Self::Shadow(shadow) = self {
+            shadow.written(bytes);
+        }
+    }
+
+    pub fn ended(&mut self, ending: Ending) {
+        if let Self::Shadow(shadow) = self {
+            shadow.ended(ending);
         }
     }
 }

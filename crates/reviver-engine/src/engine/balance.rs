@@ -52,6 +52,11 @@ impl Engine {
         if split.set(weights) { Ok(()) } else { Err(EngineError::Weights(name.to_owned())) }
     }
 
+    /// What mirrors have copied, and how answers to the copies differ.
+    pub fn mirror_status(&self) -> Value {
+        self.shared.mirrors.status()
+    }
+
     /// What has changed in pools since the last call.
     pub fn events(&self) -> Value {
         let state = self.state();
