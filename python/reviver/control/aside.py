@@ -12,7 +12,8 @@ T = TypeVar("T")
 async def aside(work: Callable[[], T], name: str) -> T:
     """Runs `work` in a thread of its own and returns what it returns, or raises what it raises.
 
-    Unlike that of `asyncio.to_thread` the thread is no more waited for once nobody wants its result.
+    What is no Exception comes as a RuntimeError. Unlike that of `asyncio.to_thread` the thread is no longer waited for
+    once nobody wants its result.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -30,8 +31,13 @@ async def aside(work: Callable[[], T], name: str) -> T:
         try:
             value = work()
         except BaseException as error:
-            # a StopIteration cannot be set on a future
-            tell(done.set_exception, RuntimeError("StopIteration") if isinstance(error, StopIteration) else error)
+            if isinstance(error, Exception) and not isinstance(error, StopIteration):
+                tell(done.set_exception, error)
+                return
+            # a future takes no StopIteration, and SystemExit would end the loop
+            wrapped = RuntimeError(f"{type(error).__name__}: {error}")
+            wrapped.__cause__ = error
+            tell(done.set_exception, wrapped)
         else:
             tell(done.set_result, value)
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 FULL = 10_000
 """All traffic, in basis points."""
-NEEDED = ("reviver.control.autopilot", "reviver.control.autopilot_tasks", "requests")
+NEEDED = (
+    "requests", "reviver.canary.status", "reviver.canary.trial", "reviver.control.autopilot",
+    "reviver.control.autopilot_tasks",
+)  # fmt: skip
 """What is loaded only where there is an autopilot."""
 LAST_EVENTS = 2.0
 """Seconds that webhooks may still take when the proxy ends."""

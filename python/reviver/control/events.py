@@ -9,16 +9,16 @@ from reviver.control.proxy import Proxy
 SENTENCES = {
     "up": "is up",
     "down": "is down",
-    "ejected": "is taken out for what its answers show",
-    "returned": "is back from being taken out",
-    "draining": "drains: it gets no new requests",
-    "restored": "gets requests again",
+    "ejected": "is ejected",
+    "returned": "has returned",
+    "draining": "drains",
+    "restored": "is restored",
     "out": "no server is left",
     "back": "there are servers again",
-    "panic": "too few servers are up: all are used",
-    "calm": "enough servers are up: the others are not used",
+    "panic": "panic",
+    "calm": "no more panic",
 }
-"""What each kind says of the server, or, where there is none, of the pool."""
+"""What each kind says of the server, or, where there is none, of the pool. Why, the engine says."""
 
 
 def sentence(event: Mapping[str, Any], panic: int = 0) -> str:
@@ -26,9 +26,7 @@ def sentence(event: Mapping[str, Any], panic: int = 0) -> str:
     kind, server, detail = event["kind"], event["server"], event["detail"]
     said = SENTENCES.get(kind, kind)
     if kind == "panic" and panic:
-        said = f"fewer than {panic / 100:g}% of the servers are up: all are used"
-    if kind == "calm" and panic:
-        said = f"{panic / 100:g}% of the servers are up again: only those are used"
+        said += f": fewer than {panic / 100:g}% of the servers are up"
     text = f"pool {event['pool']}: {said if server is None else f'{server} {said}'}"
     return " ".join((f"{text}: {detail}" if detail else text).split())
 

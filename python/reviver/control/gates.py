@@ -41,15 +41,17 @@ async def ask(gate: str, facts: Mapping[str, Any], base: Path, report: Callable[
     """Asks a URL by POST, or calls `file.py:function`; the file is relative to `base`."""
     work = (lambda: _post(gate, facts)) if is_url(gate) else (lambda: _call(gate, facts, base))
     try:
-        refusal = await asyncio.wait_for(aside(work, f"gate {gate}"), TIMEOUT)
-    except TimeoutError:
-        refusal = f"no answer within {TIMEOUT:g} s"
+        async with asyncio.timeout(TIMEOUT) as patience:
+            refusal = await aside(work, f"gate {gate}")
     except OperationError as error:
         refusal = str(error)
     except Exception as error:
-        # somebody else's code: whatever it raises is its answer
-        report(f"gate {gate} failed\n{''.join(traceback.format_exception(error)).rstrip()}")
-        refusal = f"{type(error).__name__}: {error}"
+        if patience.expired():
+            refusal = f"no answer within {TIMEOUT:g} s"
+        else:
+            # somebody else's code: whatever it raises is its answer
+            report(f"gate {gate} failed\n{''.join(traceback.format_exception(error)).rstrip()}")
+            refusal = f"{type(error).__name__}: {error}"
     return Answer(refusal is None, "" if refusal is None else " ".join(f"{gate}: {refusal}".split()))
 
 

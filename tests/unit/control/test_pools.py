@@ -172,7 +172,7 @@ def test_each_event_is_one_line(tmp_path: Path) -> None:
 
     events = [
         event("down", "127.0.0.1:1", "3 checks failed: connection refused"),
-        event("panic"),
+        event("panic", None, "0 of 2 servers up: all are used"),
         event("out"),
         event("up", "127.0.0.1:1"),
     ]
@@ -181,7 +181,7 @@ def test_each_event_is_one_line(tmp_path: Path) -> None:
         lines = [line for line in proxy.said.splitlines() if "pool api" in line]
         assert lines == [
             "reviver: pool api: 127.0.0.1:1 is down: 3 checks failed: connection refused",
-            "reviver: pool api: fewer than 50% of the servers are up: all are used",
+            "reviver: pool api: panic: fewer than 50% of the servers are up: 0 of 2 servers up: all are used",
             "reviver: pool api: no server is left",
             "reviver: pool api: 127.0.0.1:1 is up",
         ]
