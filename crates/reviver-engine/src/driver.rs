@@ -18,6 +18,7 @@ use crate::connection::Connection;
 use crate::core::CoreSnapshot;
 use crate::deliver;
 use crate::exchange::{Exchange, Trouble};
+use crate::hedge;
 use crate::log::{Entry, Push};
 use crate::metrics::Gauge;
 use crate::mirror;
@@ -225,7 +226,23 @@ pub async fn run(
                     },
                     _ => match Exchange::begin(connection, work, &flow, snapshot, listener, upstream) {
                         Ok(begun) => {
-                            carried.exchange.insert(begun).await_response(connection, work, upstream, now).await
+                            let exchange = carried.exchange.insert(begun);
+                            match hedge::delay(&core, snapshot, &flow, work, now) {
+                                None => exchange.await_response(connection, work, upstream, now).await,
+                                Some(delay) => {
+                                    let first = hedge::First { connection, work, exchange, upstream, begun: now };
+                                    match Box::pin(hedge::race(first, &mut flow, snapshot, delay)).await {
+                                        Ok(Some(won)) => {
+                                            hedge::take_over(connection, work, &mut flow, &mut carried, won);
+                                            Ok(())
+                                        }
+                                        outcome => {
+                                            flow.hedge_lost();
+                                            outcome.map(|_| ())
+                                        }
+                                    }
+                                }
+                            }
                         }
                         Err(trouble) => Err(trouble),
                     },

@@ -6,9 +6,11 @@
 
 mod variants;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use histogram::{AtomicHistogram, Config, Histogram};
 use reviver_flow::{Fault, Record, SLUGS, Slug, Via};
@@ -54,6 +56,8 @@ pub struct MetricMap {
     servers: Vec<Vec<Arc<Group>>>,
     /// By split and variant; the last of each is its baseline.
     variants: Vec<Vec<Arc<Variant>>>,
+    /// By pool and quantile: what was found last, and when.
+    usual: RefCell<BTreeMap<(u32, u32), (Instant, Option<Duration>)>>,
 }
 
 impl Metrics {
@@ -101,7 +105,7 @@ impl CoreMetrics {
         let mut variants = groups(&mut names.variants, variants::names(plan)).into_iter();
         let splits = plan.reverse.as_ref().map_or(&[][..], |r| &r.splits);
         let variants = splits.iter().map(|s| variants.by_ref().take(s.variants.len() + 1).collect()).collect();
-        MetricMap { listeners, routes, servers, variants }
+        MetricMap { listeners, routes, servers, variants, usual: RefCell::default() }
     }
 
     /// Counts a flow that is over, under the map of the plan that it began with.
@@ -119,6 +123,28 @@ impl CoreMetrics {
         if let Some(group) = server.and_then(|(pool, server)| map.servers.get(pool as usize)?.get(server as usize)) {
             group.observe(record, record.upstream_status, record.times.first_byte.map(u64::from));
         }
+    }
+
+    /// The quantile (in hundredths of a percent) of the time that a pool's servers took to the first byte of a response,
+    /// on this core; none while too few have answered. Looked up at most once a second.
+    pub fn usual(&self, map: &MetricMap, pool: u32, quantile: u32, now: Instant) -> Option<Duration> {
+        const ENOUGH: u64 = 100;
+        let mut usual = map.usual.borrow_mut();
+        if let Some((at, found)) = usual.get(&(pool, quantile))
+            && now.saturating_duration_since(*at) < Duration::from_secs(1)
+        {
+            return *found;
+        }
+        let mut latency = Histogram::with_config(&CONFIG);
+        for group in map.servers.get(pool as usize).into_iter().flatten() {
+            // the same configuration everywhere, and counts far from overflowing
+            let _ = latency.checked_add_assign(&group.latency.load());
+        }
+        let enough = latency.as_slice().iter().sum::<u64>() >= ENOUGH;
+        let bucket = latency.quantile_bucket(f64::from(quantile) / 10_000.0).ok().flatten();
+        let found = bucket.filter(|_| enough).map(|bucket| Duration::from_micros(bucket.end()));
+        usual.insert((pool, quantile), (now, found));
+        found
     }
 
     /// Counts what a variant has answered.

@@ -1,15 +1,16 @@
 //! Phases `upstream_select` and `failure`: which server, what is held against it, and whether another is tried.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use reviver_balance::{Ask, Choice, Outcome};
 use reviver_cache::Why;
 use reviver_http::{FieldKind, RequestHead};
-use reviver_plan::{HashOn, Pool, Retry};
+use reviver_plan::{HashOn, Hedge, Pool, Retry};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::flow::State;
-use crate::{Command, Fault, Flow, Phase, Reason, Rule, Sent, Slug, Target, VerdictKind, Waited};
+use crate::{Command, Fault, Flow, Phase, Reason, Rule, Sent, Slug, Target, VerdictKind, Via, Waited};
 
 /// What of a request its server is chosen by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -241,6 +242,45 @@ impl<'s> Flow<'s> {
         };
         self.note_retry(slug);
         Some(command)
+    }
+
+    /// What the route says of a second try beside the first, where this request may have one: it can be sent twice, and
+    /// nothing else was tried.
+    pub fn hedge(&self) -> Option<&'s Hedge> {
+        let route = self.route().filter(|_| self.idempotent && !self.internal && self.record.attempts == 1)?;
+        route.hedge.as_ref()
+    }
+
+    /// The other server; none: there is none, or as much has been tried again as may be.
+    pub fn begin_hedge(&mut self, now: Instant) -> Option<Target> {
+        let pool = self.record.pool?;
+        let balancer = self.snapshot.pools.get(pool as usize)?;
+        if !balancer.may_retry(now) {
+            return None;
+        }
+        let Choosing { hash, .. } = self.choosing;
+        let ask = Ask { now, hash, tried: &self.tried, pinned: None, queued: false };
+        let Choice::Server(lease) = balancer.choose(&ask) else { return None };
+        let server = lease.index();
+        self.hedge_lease = Some(lease);
+        self.record.attempts = self.record.attempts.saturating_add(1);
+        Some(Target::Server { pool, server })
+    }
+
+    /// The second try has answered first: it is the one that counts.
+    pub fn hedge_won(&mut self, address: SocketAddr, reused: bool) {
+        self.lease = self.hedge_lease.take();
+        if let Some(lease) = &self.lease {
+            self.tried.push(lease.index());
+            self.record.server = Some(lease.index());
+        }
+        self.record.upstream = Some(address);
+        self.record.upstream_via = if reused { Via::Reused } else { Via::New };
+    }
+
+    /// The first has answered first.
+    pub fn hedge_lost(&mut self) {
+        self.hedge_lease = None;
     }
 
     fn note_retry(&mut self, slug: Slug) {

@@ -68,6 +68,8 @@ pub struct Flow<'s> {
     pub(crate) tried: SmallVec<[u32; 8]>,
     /// The server in use counts this request as long as this is kept.
     pub(crate) lease: Option<Lease<'s>>,
+    /// The same of a second try that is under way.
+    pub(crate) hedge_lease: Option<Lease<'s>>,
     pub(crate) choosing: Choosing,
     /// The variant of a split that this request gets whoever asks.
     pub(crate) given: Option<Side>,
@@ -114,6 +116,7 @@ impl<'s> Flow<'s> {
             known: false,
             tried: SmallVec::new(),
             lease: None,
+            hedge_lease: None,
             choosing: Choosing::default(),
             given: None,
             new_person: None,

@@ -340,6 +340,17 @@ pub struct Force {
     pub clients: Vec<IpNet>,
 }
 
+/// A second try beside the first, on another server; the first answer counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hedge {
+    pub at: Place,
+    /// How long the first is waited for alone; with `quantile` at least.
+    pub after_ms: u64,
+    /// The quantile of the pool's time to the first byte that is waited for; 0: `after_ms` alone counts.
+    pub quantile: BasisPoints,
+}
+
 /// Copies of requests for another pool, whose answers nobody gets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cache, CachePolicy, Mirror, Pool, Priority, RateLimit, Split};
+use crate::{Cache, CachePolicy, Hedge, Mirror, Pool, Priority, RateLimit, Split};
 
 /// Where in the configuration a rule was written: `file:line`, as a person would open it.
 pub type Place = String;
@@ -268,6 +268,7 @@ pub struct Route {
     pub limits: Vec<RateLimit>,
     /// Only with [`Action::Pool`] and [`Action::Split`].
     pub mirror: Option<Mirror>,
+    pub hedge: Option<Hedge>,
     pub priority: Priority,
 }
 

@@ -17,7 +17,7 @@ fn route(name: &str, at: &str, matches: Value, action: Value) -> Value {
         "request_headers": {"set": [], "add": [], "remove": []},
         "response_headers": {"set": [], "add": [], "remove": []},
         "retry": {"attempts": 2, "on_connect": true, "on_reset": true, "on_status": [], "backoff_ms": 0, "max_backoff_ms": 0, "try_ms": 0},
-        "connect_ms": 5000, "first_byte_ms": 60000, "idle_ms": 60000, "body": 0, "cache": null, "limits": [], "mirror": null, "priority": "normal",
+        "connect_ms": 5000, "first_byte_ms": 60000, "idle_ms": 60000, "body": 0, "cache": null, "limits": [], "mirror": null, "hedge": null, "priority": "normal",
     })
 }
 

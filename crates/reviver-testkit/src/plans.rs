@@ -91,7 +91,7 @@ pub fn route(name: &str, action: Value, changes: Value) -> Value {
         "retry": {"attempts": 3, "on_connect": true, "on_reset": true, "on_status": [], "backoff_ms": 0,
             "max_backoff_ms": 0, "try_ms": 0},
         "connect_ms": 1000, "first_byte_ms": 1000, "idle_ms": 1000, "body": 1000, "cache": null,
-        "limits": [], "mirror": null, "priority": "normal"
+        "limits": [], "mirror": null, "hedge": null, "priority": "normal"
     });
     if let (Some(route), Some(changes)) = (route.as_object_mut(), changes.as_object()) {
         route.extend(changes.clone());

@@ -7,7 +7,7 @@ crates/reviver-plan/src/plan.rs.
 
 from typing import Literal, TypeAlias, TypedDict
 
-FINGERPRINT = "6c90417f8e9cc456"
+FINGERPRINT = "5894f56be705c8ef"
 """Fingerprint of the schema that these types were made from."""
 
 
@@ -176,6 +176,16 @@ class HealthCheckGrpc(TypedDict):
     """`grpc.health.v1.Health/Check` answers `SERVING`."""
 
     grpc: GrpcCheck
+
+
+class Hedge(TypedDict):
+    """A second try beside the first, on another server; the first answer counts."""
+
+    after_ms: int
+    """How long the first is waited for alone; with `quantile` at least."""
+    at: str
+    quantile: int
+    """The quantile of the pool's time to the first byte that is waited for; 0: `after_ms` alone counts."""
 
 
 Status: TypeAlias = int
@@ -830,6 +840,7 @@ class Route(TypedDict):
     """
     connect_ms: int
     first_byte_ms: int
+    hedge: Hedge | None
     idle_ms: int
     limits: list[RateLimit]
     """All must let a request through."""

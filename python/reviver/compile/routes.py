@@ -46,6 +46,7 @@ def _route(index: int, route: Route, pools: list[str], splits: list[str], loaded
         "idle_ms": int(route.timeout.idle or config.timeout.idle),
         "body": int(body),
         "mirror": None,
+        "hedge": None,
         "priority": "normal",
         "limits": [
             _limit(limit, name if number == 1 else f"{name}-{number}", (*path, "limit", number - 1), loaded)
