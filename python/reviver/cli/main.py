@@ -19,6 +19,8 @@ COMMANDS = {
     "explain": "Say which rule decides a request, and why, without sending it.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
     "status": "Show how the running proxy fares.",
+    "pool": "Show servers; drain, restore, add and remove them.",
+    "canary": "Show splits; set weights, promote, abort, resume.",
     "reload": "Make the running proxy read its configuration again.",
     "cache": "Show what is cached, purge it, fetch in advance.",
     "certificates": "Show certificates and when they end; renew them.",

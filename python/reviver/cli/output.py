@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -44,8 +44,14 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
-    """An aligned table on stdout. A column without anything in it is left out."""
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str | None = None,
+    styles: Mapping[str, str] | None = None,
+) -> None:
+    """An aligned table on stdout. A column without anything in it is left out. `styles` colours cells of that text."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -56,7 +62,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     for index in wanted:
         table.add_column(columns[index], overflow="fold")
     for row in texts:
-        table.add_row(*[Text(row[index], style=_style(row[index])) for index in wanted])
+        table.add_row(*[Text(row[index], style=_style(row[index], styles or {})) for index in wanted])
     console = Console(highlight=False)
     if not console.is_terminal:
         # Programs and files get whole lines.
@@ -106,7 +112,11 @@ def cache_line(stats: dict[str, Any]) -> str:
 
 DISK_STATES = {"full": "bold yellow", "read-only": "bold yellow", "failed": "bold red"}
 """Colours of what a cache's disk may be beside ok."""
+SERVER_STATES = {"up": "green", "down": "bold red", "ejected": "red", "draining": "yellow", "warming": "cyan"}
+"""Colours of what a server may be."""
 
 
-def _style(cell: str) -> str:
-    return {"ok": "green", "FAILED": "bold red", "reject": "red", "respond": "yellow", **DISK_STATES}.get(cell, "")
+def _style(cell: str, more: Mapping[str, str]) -> str:
+    return {"ok": "green", "FAILED": "bold red", "reject": "red", "respond": "yellow", **DISK_STATES, **more}.get(
+        cell, ""
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from reviver.cli.options import find_socket, json_option, running_proxy_options
-from reviver.cli.output import cache_line, duration, print_json, print_table, size
+from reviver.cli.output import SERVER_STATES, cache_line, duration, print_json, print_table, size
 
 
 @click.command("status")
@@ -64,8 +64,23 @@ def _show(status: dict[str, Any]) -> None:
         ],
     )
     _table(("route", *COUNTS), [[name, *_counts(metrics["routes"].get(name))] for name in status["routes"]])
-    servers = [f"{pool['name']}/{server}" for pool in status["pools"] for server in pool["servers"]]
-    _table(("server", *COUNTS), [[name, *_counts(metrics["servers"].get(name))] for name in servers])
+    _table(
+        ("server", "state", *COUNTS),
+        [
+            [name, states.get(server), *_counts(metrics["servers"].get(name))]
+            for pool in status["pools"]
+            for states in [status.get("servers", {}).get(pool["name"], {})]
+            for server in pool["servers"]
+            for name in [f"{pool['name']}/{server}"]
+        ],
+    )
+    _table(
+        ("split", "weights"),
+        [
+            [name, ", ".join(f"{variant} {weight / 100:g} %" for variant, weight in weights.items())]
+            for name, weights in status.get("splits", {}).items()
+        ],
+    )
     failures = sorted(metrics["total"]["failures"].items(), key=lambda item: (-item[1], item[0]))
     _table(("failure", "flows"), [list(failure) for failure in failures])
     logs = status["logs"]
@@ -95,4 +110,4 @@ def _counts(group: dict[str, Any] | None) -> list[str]:
 def _table(columns: tuple[str, ...], rows: list[list[Any]]) -> None:
     if rows:
         click.echo()
-        print_table(columns, rows)
+        print_table(columns, rows, styles=SERVER_STATES)

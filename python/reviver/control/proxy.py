@@ -217,8 +217,12 @@ class Proxy:
             raise
 
     def status(self) -> dict[str, Any]:
-        """What runs here and how it fares; `cache` is there where something is cached."""
+        """What runs here and how it fares; `cache` is there where something is cached.
+
+        `servers` has the state of each by pool and address, `splits` the weights in force by split and variant.
+        """
         caches = self._compiled.plan["cache"] is not None
+        pools, splits = self._plane.pool_status()["pools"], self._plane.split_status()["splits"]
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -228,6 +232,8 @@ class Proxy:
             "open_files": self.file_limit,
             "last_reload": self._last_reload,
             **self._plane.status(),
+            "servers": {pool["name"]: {item["address"]: item["state"] for item in pool["servers"]} for pool in pools},
+            "splits": {split["name"]: {item["name"]: item["weight"] for item in split["variants"]} for split in splits},
             **({"cache": self._plane.cache_stats()} if caches else {}),
         }
 

@@ -96,6 +96,13 @@ def test_a_cache_has_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert line in _lines({**ANSWER, "cache": {**cache, "disk": disk, "hit_ratio": 0.875}}, capsys)
 
 
+def test_servers_have_their_state_and_splits_their_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    more = {"servers": {"a": {"10.0.0.1:80": "down"}}, "splits": {"shop": {"canary": 25, "stable": 9975}}}
+    lines = _lines({**ANSWER, **more}, capsys)
+    assert "a/10.0.0.1:80 down 12 10 2 0.25 3.50 700 B 3.0 MiB" in lines
+    assert lines[lines.index("split weights") + 1] == "shop canary 0.25 %, stable 99.75 %"
+
+
 def test_a_proxy_that_ends_is_said_to_drain(capsys: pytest.CaptureFixture[str]) -> None:
     assert _lines({**ANSWER, "draining": True}, capsys)[0] == "reviver 0.1.0 is draining r.yaml, process 42"
 
