@@ -94,7 +94,7 @@ class Autopilot:
 
     def _look(self, new: Sides) -> list[Action]:
         walk = self._walk
-        something = self._trial.take(new, walk.step)
+        something = self._trial.take(new)
         judgement = self._trial.judge(self._now, walk.step, walk.weight, self._seconds())
         actions: list[Action] = []
         changed = judgement.verdict != walk.verdict

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from reviver.canary.evidence import Array, after
-from reviver.canary.metrics import Index, Past, Quantile, Share
+from reviver.canary.metrics import Past, Quantile, Share
+from reviver.canary.process import Flags
 from reviver.canary.settings import Settings
-
-Flags = NDArray[np.bool_]
 
 BLOCK = 5
 """Requests of each side that a block has at least: smaller ones differ too much in their sides' sizes to tell much."""
@@ -42,7 +40,6 @@ class Judge:
 
     def __init__(self, settings: Settings, runs: int = 1) -> None:
         alpha = 1 - settings.confidence
-        steps = settings.comparing
         self._runs = runs
         self._margin = settings.error_rate
         last = LAST if settings.compares_last else 0
@@ -52,22 +49,22 @@ class Judge:
         """Logarithm of the evidence at which a metric is safe."""
         self.last_at = -math.log(alpha * LAST)
         """Logarithm of the evidence at which there is harm where no stable side is left."""
-        self.shares = {name: Share(runs, steps, margin) for name, margin in settings.shares.items()}
+        self.shares = {name: Share(runs, margin) for name, margin in settings.shares.items()}
         self.quantiles = {
-            name: Quantile(runs, steps, quantile, margin) for name, (quantile, margin) in settings.latencies.items()
+            name: Quantile(runs, quantile, margin) for name, (quantile, margin) in settings.latencies.items()
         }
         self._tests: dict[str, Share | Quantile] = {**self.shares, **self.quantiles}
         self._past = Past(runs)
 
-    def feed(self, block: Block, step: Index) -> None:
-        """A block; `step` is the one at which each run is."""
+    def feed(self, block: Block) -> None:
+        """A block of each run; one without requests says nothing."""
         for column, share in enumerate(self.shares.values()):
-            share.feed(block.canary, block.canary_yes[:, column], block.baseline, block.baseline_yes[:, column], step)
+            share.feed(block.canary, block.canary_yes[:, column], block.baseline, block.baseline_yes[:, column])
         if self.quantiles:
             self._past.widen(block.edges)
             canary, baseline = (self._by_edge(block, part) for part in (block.canary_latency, block.baseline_latency))
             for quantile in self.quantiles.values():
-                quantile.feed(self._past, canary, baseline, step)
+                quantile.feed(self._past, canary, baseline)
             self._past.add(baseline)
 
     def _by_edge(self, block: Block, part: Array) -> Array:
@@ -77,11 +74,11 @@ class Judge:
 
     def harms(self) -> dict[str, Array]:
         """Logarithms of the evidence of harm, by metric."""
-        return {name: test.evidence.harm for name, test in self._tests.items()}
+        return {name: test.process.harm for name, test in self._tests.items()}
 
     def safeties(self) -> dict[str, Array]:
         """Logarithms of the evidence that this step does less harm than the margin, by metric."""
-        return {name: test.evidence.safety for name, test in self._tests.items()}
+        return {name: test.process.safety for name, test in self._tests.items()}
 
     def harmful(self) -> Flags:
         """Whether the evidence of harm is enough. The mean of e-values is one, however they depend on each other."""
@@ -105,7 +102,7 @@ class Judge:
     def begin(self, runs: Flags) -> None:
         """These are at a new step."""
         for test in self._tests.values():
-            test.evidence.safety[runs] = 0
+            test.process.begin(runs)
 
     def save(self) -> dict[str, Any]:
         """As JSON."""

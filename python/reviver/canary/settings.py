@@ -46,8 +46,3 @@ class Settings:
     def compares_last(self) -> bool:
         """Whether there is a step without a stable side whose errors are compared with those before."""
         return self.error_rate is not None and len(self.steps) > 1 and self.steps[-1] >= FULL
-
-    @property
-    def comparing(self) -> int:
-        """How many steps have a stable side to compare with."""
-        return max(1, sum(step < FULL for step in self.steps))

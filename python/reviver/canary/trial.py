@@ -58,12 +58,12 @@ class Trial:
         self.before = Counters()
         """The stable side of the last step that had one."""
 
-    def take(self, new: Sides, step: int) -> bool:
-        """What came in addition at a step; whether there is something new to judge."""
+    def take(self, new: Sides) -> bool:
+        """What came in addition; whether there is something new to judge."""
         self.step = self.step.plus(new)
         self._open = self._open.plus(new)
         if self._open.fewest() >= BLOCK:
-            self._judge.feed(_block(self._settings, self._open), np.array([step]))
+            self._judge.feed(_block(self._settings, self._open))
             self._open = Sides()
             return True
         return not self.step.baseline.requests and new.canary.requests > 0
