@@ -472,6 +472,8 @@ mod tests {
             request_body: 0,
             response_body: 0,
             cache: None,
+            chosen: None,
+            dry_limited: false,
             times: Times { first_byte: Some(500), total, ..Times::default() },
         }
     }

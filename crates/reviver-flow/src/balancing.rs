@@ -194,6 +194,8 @@ impl<'s> Flow<'s> {
             return self.connect(target, true, Duration::ZERO);
         }
         self.observe_failure(slug, now);
+        // Not a byte of a response that broke off in its head has been passed on.
+        let lost = lost || slug == Slug::ResponseIncomplete;
         let wanted = self.retry().is_some_and(|r| match sent {
             Sent::Nothing => r.on_connect,
             _ => (lost && r.on_reset) || (slug == Slug::ResponseTimeout && r.try_ms != 0),

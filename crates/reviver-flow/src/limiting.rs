@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use reviver_http::{FieldKind, FieldSink, RequestHead};
 use reviver_plan::{LimitBy, RateLimit};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Flow, Reason, Rule, Slug};
 
@@ -55,16 +54,18 @@ impl<'s> Flow<'s> {
     }
 
     fn key_of(&self, by: &LimitBy, head: &RequestHead) -> u64 {
-        // Kinds of keys do not meet: an address is no text.
+        // Keys of values have a secret: none can be made up that meets an address.
         let client = || reviver_policy::client_key(self.client.address);
         match by {
             LimitBy::Route => 0,
             LimitBy::Client => client(),
-            LimitBy::Header(name) => head.values_of(name.as_bytes()).next().map_or_else(client, xxh3_64),
+            LimitBy::Header(name) => {
+                head.values_of(name.as_bytes()).next().map_or_else(client, reviver_policy::value_key)
+            }
             LimitBy::Cookie(name) => head
                 .values(FieldKind::Cookie)
                 .find_map(|cookies| reviver_policy::cookie_value(cookies, name.as_bytes()))
-                .map_or_else(client, xxh3_64),
+                .map_or_else(client, reviver_policy::value_key),
         }
     }
 

@@ -77,9 +77,9 @@ keys! {
     Sni "sni";
     ClientCertificate "client_certificate";
     Route "route";
-    Pool "pool";
     Split "split";
     Variant "variant";
+    Pool "pool";
     Server "server";
     Upstream "upstream";
     UpstreamConnection "upstream_connection";
@@ -88,10 +88,10 @@ keys! {
     Reason "reason";
     Detail "detail";
     At "at";
+    Limit "limit";
     Cache "cache";
     CacheReason "cache_reason";
     CacheAge "cache_age";
-    Limit "limit";
     Ending "ending";
     Attempts "attempts";
     Tunnel "tunnel";

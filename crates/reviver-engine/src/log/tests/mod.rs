@@ -68,6 +68,8 @@ pub(super) fn response(text: &str) -> ResponseHead {
 pub(super) fn record() -> Record {
     Record {
         cache: None,
+        chosen: None,
+        dry_limited: false,
         started_ms: 1_767_323_045_678,
         listener: 0,
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
@@ -99,6 +101,8 @@ pub(super) fn entry<'a>(record: &'a Record, head: Option<&'a RequestHead>) -> En
         pool: Some("backend"),
         server: Some("localhost:9001"),
         place: Some("reviver.yaml:12"),
+        variant: None,
+        limit: None,
         reason_detail: "",
         head,
         response: None,
