@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant, SystemTime};
 
 use reviver_plan::Snapshot;
+use tokio::sync::Notify;
 
 use crate::auth::Authenticator;
 use crate::buffers::Pool;
@@ -79,6 +80,8 @@ pub struct Core {
     release_memory: fn(),
     pub listeners: Listeners,
     pub shared: Arc<Shared>,
+    /// Wakes the health checks: there is another plan, or an outcome.
+    pub health: Rc<Notify>,
     current: RefCell<Rc<CoreSnapshot>>,
     /// No new requests are taken on any connection.
     draining: Cell<bool>,
@@ -112,6 +115,7 @@ impl Core {
             release_memory: host.release_memory,
             listeners: Listeners::default(),
             shared,
+            health: Rc::default(),
             current,
             draining: Cell::new(false),
             stopping: Cell::new(false),
@@ -142,6 +146,7 @@ impl Core {
         }
         self.listeners.renumber(snapshot);
         *self.current.borrow_mut() = Rc::new(CoreSnapshot::new(prepared, &self.upstreams, resolver, &self.metrics));
+        self.health.notify_one();
     }
 
     pub fn is_draining(&self) -> bool {

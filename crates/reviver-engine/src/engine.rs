@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::auth::PasswordCheck;
 use crate::cache::{Cache, CacheError};
 use crate::core::{Core, Prepared, Shared};
+use crate::health;
 use crate::listener::{self, Bound, Listeners};
 use crate::log::{CoreLog, LogHub, SinkStatus};
 use crate::metrics::{CoreMetrics, Metrics, Summary};
@@ -190,6 +191,7 @@ impl Engine {
         // SAFETY: this prctl takes plain numbers and changes how this process's memory is backed, nothing else.
         unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
         let mut state = self.state();
+        let workers = self.cores.len();
         let seeds = std::mem::take(&mut state.seeds);
         for (index, seed) in seeds.into_iter().enumerate() {
             let prepared = state.prepared.clone();
@@ -197,7 +199,7 @@ impl Engine {
             let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new()
                 .name(format!("reviver-{index}"))
-                .spawn(move || run_core(index, seed, host, shared, prepared))
+                .spawn(move || run_core(index, workers, seed, host, shared, prepared))
                 .map_err(EngineError::Worker)?;
             state.threads.push(thread);
         }
@@ -424,7 +426,7 @@ fn bind_new(
     Ok(bound)
 }
 
-fn run_core(index: usize, seed: CoreSeed, host: Host, shared: Arc<Shared>, prepared: Prepared) {
+fn run_core(index: usize, workers: usize, seed: CoreSeed, host: Host, shared: Arc<Shared>, prepared: Prepared) {
     // Two threads beside the core's own, for work that blocks: passwords.
     let runtime =
         Builder::new_current_thread().enable_all().max_blocking_threads(2).build_local(LocalOptions::default());
@@ -437,6 +439,7 @@ fn run_core(index: usize, seed: CoreSeed, host: Host, shared: Arc<Shared>, prepa
         let core = Core::new(seed.log, seed.metrics, host, shared, prepared);
         tokio::task::spawn_local(std::rc::Rc::clone(&core.timers).run());
         tokio::task::spawn_local(std::rc::Rc::clone(&core).housekeeping());
+        tokio::task::spawn_local(health::run(std::rc::Rc::clone(&core), index, workers));
         if index == 0 {
             tokio::task::spawn_local(std::rc::Rc::clone(&core).judge_pools());
         }

@@ -16,6 +16,7 @@ mod driver;
 mod engine;
 mod exchange;
 mod greeting;
+mod health;
 mod hedge;
 mod http2;
 mod listener;

@@ -13,8 +13,8 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::accept::alert_of;
 use super::{
-    ClientConfig, CryptoProvider, H2, HTTP1, TlsError, UpstreamProtocol, UpstreamTls, chain, misplaced, private_key,
-    roots, system_roots, versions,
+    ClientConfig, CryptoProvider, H2, HTTP1, TlsError, TlsVersion, UpstreamProtocol, UpstreamTls, chain, misplaced,
+    private_key, roots, system_roots, versions,
 };
 
 /// A pool's TLS.
@@ -60,6 +60,20 @@ pub fn context(
         http1: Arc::new(http1),
         server_name: tls.server_name.as_ref().map(name).transpose()?,
     })
+}
+
+pub fn undemanding(provider: &Arc<CryptoProvider>) -> Result<PoolContext, TlsError> {
+    let tls = UpstreamTls {
+        at: String::new(),
+        roots: None,
+        server_name: None,
+        certificate: None,
+        insecure: true,
+        min_version: TlsVersion::Tls12,
+    };
+    let mut context = context(&tls, UpstreamProtocol::Http1, provider)?;
+    Arc::make_mut(&mut context.config).alpn_protocols.clear();
+    Ok(context)
 }
 
 /// Shakes hands with the server at `host`; tells whether it speaks HTTP/2, which `http1` does not offer it.

@@ -148,6 +148,11 @@ impl ListenerContext {
     }
 }
 
+/// For servers of which no more is known than that they speak TLS: any certificate, and no protocol above.
+pub fn undemanding() -> Result<PoolContext, TlsError> {
+    dial::undemanding(&provider())
+}
+
 fn demand_of(client: Option<&reviver_plan::ClientAuthority>) -> u64 {
     let mut hasher = DefaultHasher::new();
     client.map(|client| (&client.roots, client.required)).hash(&mut hasher);
