@@ -50,9 +50,19 @@ async def ask(gate: str, facts: Mapping[str, Any], base: Path, report: Callable[
             refusal = f"no answer within {TIMEOUT:g} s"
         else:
             # somebody else's code: whatever it raises is its answer
-            report(f"gate {gate} failed\n{''.join(traceback.format_exception(error)).rstrip()}")
             refusal = f"{type(error).__name__}: {error}"
+            report(f"gate {gate} failed: {refusal}{_frames(error)}")
     return Answer(refusal is None, "" if refusal is None else " ".join(f"{gate}: {refusal}".split()))
+
+
+def _frames(error: BaseException) -> str:
+    """Where in their code that was, without our own part of the way; begins with a new line."""
+    cause = error.__cause__ or error
+    frames = traceback.extract_tb(cause.__traceback__)
+    own = Path(__file__).parent
+    theirs = [frame for frame in frames if Path(frame.filename).parent != own]
+    place = [f'  File "{cause.filename}", line {cause.lineno}\n'] if isinstance(cause, SyntaxError) else []
+    return ("\n" + "".join([*traceback.format_list(theirs), *place])).rstrip()
 
 
 def is_url(gate: str) -> bool:

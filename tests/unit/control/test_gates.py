@@ -116,8 +116,9 @@ def test_a_function_that_fails_refuses_and_is_told_with_its_traceback(tmp_path: 
     assert words in answer.detail
     assert "\n" not in answer.detail
     [told] = said
-    assert told.startswith("gate gate.py:go failed\n")
-    assert "gate.py" in told
+    assert told.startswith("gate gate.py:go failed: ")
+    assert f'File "{tmp_path / "gate.py"}", line ' in told
+    assert "reviver/control" not in told, "our own part of the way tells them nothing"
 
 
 def test_a_file_that_is_not_there_refuses(tmp_path: Path) -> None:
