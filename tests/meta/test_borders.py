@@ -116,8 +116,8 @@ def _imports_engine(path: Path) -> bool:
 
 
 def test_lower_packages_do_not_import_higher_ones() -> None:
-    """errors <- config <- compile <- certificates <- control <- cli."""
-    order = ["errors", "config", "compile", "certificates", "control", "cli"]
+    """errors <- config <- compile <- certificates <- discovery <- control <- cli."""
+    order = ["errors", "config", "compile", "certificates", "discovery", "control", "cli"]
     for rank, name in enumerate(order):
         above = order[rank + 1 :]
         paths = list((PACKAGE / name).rglob("*.py")) if (PACKAGE / name).is_dir() else [PACKAGE / f"{name}.py"]

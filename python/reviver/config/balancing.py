@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from pydantic import BaseModel
 
+from reviver.config.discovering import check_discover
 from reviver.config.findings import Finding
 from reviver.config.models import Config, Health, Outlier, Pool, Reverse
 from reviver.config.positions import KeyPath
@@ -27,13 +28,15 @@ def check_pools(config: Config, written: Written) -> Iterator[Finding]:
         path: KeyPath = ("reverse", "pools", name)
         if name not in used:
             yield Finding(path, "no route uses this pool", None, "warning")
+        yield from check_discover(pool, path, written)
         yield from _servers(pool, (*path, "servers"))
         yield from _balance(pool, path, written)
         yield from _sticky(name, pool, reverse, (*path, "sticky"), written)
         if pool.health is not None:
             yield from _health(pool, pool.health, (*path, "health"), written)
         if pool.outlier is not None:
-            yield from _outlier(pool.outlier, len(pool.servers), (*path, "outlier"), written)
+            servers = len(pool.servers) if pool.discover is None else None
+            yield from _outlier(pool.outlier, servers, (*path, "outlier"), written)
 
 
 def _used(reverse: Reverse) -> set[str | None]:
@@ -49,6 +52,8 @@ def _servers(pool: Pool, path: KeyPath) -> Iterator[Finding]:
         if server.address in seen:
             yield Finding((*path, index), f"{server.address} is in this pool already", "give it a weight")
         seen.add(server.address)
+    if not pool.servers:
+        return
     if all(server.weight == 0 for server in pool.servers):
         yield Finding(path, "no server has a weight, so none takes requests", None, "warning")
     elif all(server.backup for server in pool.servers):
@@ -76,6 +81,9 @@ def _balance(pool: Pool, path: KeyPath, written: Written) -> Iterator[Finding]:
         server.max_connections or not _read(server, "max_connections", (*path, "servers", index), written)
         for index, server in enumerate(pool.servers)
     )
+    # what is found there may have bounds of its own
+    found = pool.discover
+    bound |= found is not None and bool(found.max_connections or found.file or found.http)
     if written((*path, "queue")) and not bound:
         yield Finding(
             (*path, "queue"),
@@ -138,11 +146,11 @@ def _grpc(pool: Pool, path: KeyPath, written: Written) -> Iterator[Finding]:
         )
 
 
-def _outlier(outlier: Outlier, servers: int, path: KeyPath, written: Written) -> Iterator[Finding]:
+def _outlier(outlier: Outlier, servers: int | None, path: KeyPath, written: Written) -> Iterator[Finding]:
     if outlier.max_eject is not None and outlier.eject > outlier.max_eject and _read(outlier, "eject", path, written):
         yield Finding((*path, "eject"), f"{outlier.eject} is more than max_eject ({outlier.max_eject})")
     for key, judged in (("success_rate", outlier.success_rate), ("latency", outlier.latency)):
-        if judged is not None and judged.min_servers > servers:
+        if judged is not None and servers is not None and judged.min_servers > servers:
             number = f"{servers} server{'' if servers == 1 else 's'}"
             yield Finding(
                 (*path, key),

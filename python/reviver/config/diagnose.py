@@ -21,8 +21,8 @@ from reviver.config.values import shown
 __all__ = ["Cut", "unusable", "validate"]
 
 _LATER = {
-    "adaptive_concurrency", "admin", "block", "circuit_breaker", "circuit_breaking", "country", "discover",
-    "discovery", "geo", "hedge", "hooks", "intercept", "mirror", "rules",
+    "adaptive_concurrency", "admin", "block", "circuit_breaker", "circuit_breaking", "country", "geo",
+    "hedge", "hooks", "intercept", "mirror", "rules",
 }  # fmt: skip
 
 _MEANT = {

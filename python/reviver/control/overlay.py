@@ -1,14 +1,14 @@
-"""Servers that were added and removed while the proxy runs: laid over each plan that the engine gets.
+"""Servers that were found, added and removed while the proxy runs: laid over each plan that the engine gets.
 
 What the configuration says by then is no longer kept here: an added server that it names, a removed one that it does
-not.
+not. In a pool whose servers are found both stay: what is found today need not be found tomorrow.
 """
 
 import difflib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NoReturn
 
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
@@ -38,26 +38,58 @@ class PoolChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Discovered:
+    """The servers of one pool as they were found."""
+
+    source: str
+    """Where, as a person names it; another one tells nothing of the same servers."""
+    servers: tuple[types.Server, ...]
+
+    def at(self, place: str) -> "Discovered":
+        """The same, by what stands at another place of the configuration."""
+        return replace(self, servers=tuple({**server, "at": place} for server in self.servers))
+
+
+@dataclass(frozen=True, slots=True)
 class Overlay:
     """What is different, by pool. Never changed: each change makes another."""
 
     pools: Mapping[str, PoolChange] = field(default_factory=dict)
+    """What people have changed."""
+    found: Mapping[str, Discovered] = field(default_factory=dict)
+    """What stands in place of the servers that the configuration has."""
 
     def __bool__(self) -> bool:
-        return bool(self.pools)
+        return bool(self.pools or self.found)
 
     def over(self, plan: Plan) -> Plan:
         """The plan with what was changed."""
         reverse = plan["reverse"]
-        if not self.pools or reverse is None:
+        if not self or reverse is None:
             return plan
         pools: list[types.Pool] = [{**pool, "servers": self.of(pool)} for pool in reverse["pools"]]
         return {**plan, "reverse": {**reverse, "pools": pools}}
 
     def of(self, pool: types.Pool) -> list[types.Server]:
-        """The servers of a pool of the configuration with what was changed; never none."""
-        change = self.pools.get(pool["name"])
-        return pool["servers"] if change is None else change.over(pool["servers"]) or pool["servers"]
+        """The servers of a pool of the configuration with what was changed; none only where there are none anyway."""
+        change, base = self.pools.get(pool["name"]), self.base(pool)
+        return base if change is None else change.over(base) or base
+
+    def base(self, pool: types.Pool) -> list[types.Server]:
+        """The servers of a pool but for what people have changed: those that were found, or the written ones."""
+        found = self.found.get(pool["name"])
+        return pool["servers"] if found is None else list(found.servers)
+
+    def finding(self, found: Mapping[str, Discovered]) -> "Overlay":
+        """With other servers that were found; of pools that are left out what is written holds."""
+        return replace(self, found=found)
+
+    def origin(self, pool: str, address: str) -> Literal["configuration", "discovery", "command"]:
+        """What a server of a pool is there by."""
+        found = self.found.get(pool)
+        if found is not None and any(server["address"] == address for server in found.servers):
+            return "discovery"
+        return "command" if address in self.added(pool) else "configuration"
 
     def added(self, pool: str) -> frozenset[str]:
         """The addresses that the configuration does not name."""
@@ -76,6 +108,9 @@ class Overlay:
             if name not in pools:
                 notes.append(f"pool {name} is gone, and with it what was changed of its servers at run time")
                 continue
+            if name in self.found:
+                left[name] = change
+                continue
             named = {server["address"] for server in pools[name]["servers"]}
             added = tuple(server for server in change.added if server["address"] not in named)
             removed = change.removed & named
@@ -85,7 +120,7 @@ class Overlay:
                 removed = frozenset()
             if added or removed:
                 left[name] = PoolChange(added, removed)
-        return Overlay(left), notes
+        return Overlay(left, {name: found for name, found in self.found.items() if name in pools}), notes
 
     def adding(self, plan: Plan, pool: str, server: Mapping[str, Any]) -> tuple["Overlay", types.Server]:
         """With one more server: `address`, and of `weight`, `backup` and `max_connections` what is not the default.
@@ -100,14 +135,18 @@ class Overlay:
             raise OperationError(f"pool {pool} has {address} already")
         change = self.pools.get(pool, PoolChange())
         if address in change.removed:
-            back = next(there for there in written["servers"] if there["address"] == address)
+            change = PoolChange(change.added, change.removed - {address})
+            back = next((there for there in self.base(written) if there["address"] == address), None)
+            if back is None:
+                # it was found when it was removed, and is not at present
+                return self._with(pool, PoolChange((*change.added, made), change.removed)), made
             for key, value in wanted.items():
                 if key != "address" and value != back.get(key):
                     raise OperationError(
                         f"{address} comes back as the configuration has it, at {back['at']}: "
                         f"leave out {key} ({_said(back.get(key))} there)"
                     )
-            return self._with(pool, PoolChange(change.added, change.removed - {address})), back
+            return self._with(pool, change), back
         return self._with(pool, PoolChange((*change.added, made), change.removed)), made
 
     def removing(self, plan: Plan, pool: str, server: str) -> tuple["Overlay", str]:
@@ -119,36 +158,38 @@ class Overlay:
             raise OperationError(f"{address} is the last server of pool {pool}: add another one first")
         change = self.pools.get(pool, PoolChange())
         added = tuple(item for item in change.added if item["address"] != address)
-        removed = change.removed | ({address} if len(added) == len(change.added) else set())
+        named = any(item["address"] == address for item in self.base(written))
+        removed = change.removed | ({address} if named else set())
         return self._with(pool, PoolChange(added, removed)), address
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON; `read` is the way back."""
-        return {
-            name: {
-                "added": [{key: value for key, value in server.items() if key != "at"} for server in change.added],
-                "removed": sorted(change.removed),
-            }
-            for name, change in self.pools.items()
-        }
+        tables: dict[str, dict[str, Any]] = {}
+        for name in sorted({*self.pools, *self.found}):
+            change = self.pools.get(name, PoolChange())
+            tables[name] = {"added": _as_written(change.added), "removed": sorted(change.removed)}
+            if (found := self.found.get(name)) is not None:
+                tables[name]["found"] = {"source": found.source, "servers": _as_written(found.servers)}
+        return tables
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> "Overlay":
         """Raises TypeError, KeyError, ValueError or AttributeError where it is not of that form."""
+        pools, found = {}, {}
         try:
-            pools = {
-                str(name): PoolChange(
-                    tuple(_server(dict(server)) for server in change["added"]), frozenset(map(str, change["removed"]))
-                )
-                for name, change in table.items()
-            }
+            for name, change in table.items():
+                made = PoolChange(_read(change["added"]), frozenset(map(str, change["removed"])))
+                if made.added or made.removed:
+                    pools[str(name)] = made
+                if (there := change.get("found")) is not None:
+                    found[str(name)] = Discovered(str(there["source"]), _read(there["servers"]))
         except OperationError as error:
             raise ValueError(str(error)) from None
-        return cls(pools)
+        return cls(pools, found)
 
     def _with(self, pool: str, change: PoolChange) -> "Overlay":
         rest = {name: other for name, other in self.pools.items() if name != pool}
-        return Overlay({**rest, pool: change} if change.added or change.removed else rest)
+        return replace(self, pools={**rest, pool: change} if change.added or change.removed else rest)
 
 
 def pools_of(plan: Plan) -> list[types.Pool]:
@@ -190,13 +231,26 @@ def _server(written: Mapping[str, Any]) -> types.Server:
         server = Server.model_validate(written)
     except ValidationError as error:
         raise OperationError("; ".join(_sentence(detail) for detail in error.errors(include_url=False))) from None
+    return planned(server, AT)
+
+
+def planned(server: Server, at: str) -> types.Server:
+    """A server as a plan has it. `at` stands for the place where it was written."""
     return {
         "address": str(server.address),
-        "at": AT,
+        "at": at,
         "weight": server.weight,
         "backup": server.backup,
         "max_connections": server.max_connections,
     }
+
+
+def _read(servers: Iterable[Mapping[str, Any]]) -> tuple[types.Server, ...]:
+    return tuple(_server(dict(server)) for server in servers)
+
+
+def _as_written(servers: Iterable[types.Server]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in server.items() if key != "at"} for server in servers]
 
 
 def _sentence(detail: Any) -> str:

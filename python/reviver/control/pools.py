@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reviver.control import protocol
+from reviver.control.discovery import Discovery
 from reviver.control.live import Live
 from reviver.control.overlay import Overlay, find_pool, find_server
 from reviver.control.proxy import Proxy
@@ -17,9 +18,10 @@ TAKING = ("up", "warming")
 class Pools:
     """Of one running proxy."""
 
-    def __init__(self, proxy: Proxy, live: Live, report: Callable[[str], None]) -> None:
+    def __init__(self, proxy: Proxy, live: Live, discovery: Discovery, report: Callable[[str], None]) -> None:
         self._proxy = proxy
         self._live = live
+        self._discovery = discovery
         self._report = report
 
     async def status(self, message: Mapping[str, Any], _: Progress) -> dict[str, Any]:
@@ -29,7 +31,8 @@ class Pools:
             find_pool(self._proxy.compiled.plan, wanted)
         overlay = self._proxy.overlay
         pools = self._proxy.plane.pool_status()["pools"]
-        return {"pools": [_shown(pool, overlay) for pool in pools if wanted in (None, pool["name"])]}
+        shown = [_shown(pool, overlay) for pool in pools if wanted in (None, pool["name"])]
+        return {"pools": [{**pool, **self._discovery.shown(pool["name"])} for pool in shown]}
 
     async def drain(self, message: Mapping[str, Any], _: Progress) -> dict[str, Any]:
         """Gives a server no new requests."""
@@ -80,6 +83,8 @@ class Pools:
 
 
 def _shown(pool: Mapping[str, Any], overlay: Overlay) -> dict[str, Any]:
-    added = overlay.added(pool["name"])
-    servers = [{**server, "added": server["address"] in added} for server in pool["servers"]]
+    servers = []
+    for server in pool["servers"]:
+        origin = overlay.origin(pool["name"], server["address"])
+        servers.append({**server, "source": origin, "added": origin == "command"})
     return {**pool, "servers": servers, "removed": overlay.removed(pool["name"])}

@@ -140,17 +140,19 @@ class Proxy:
         self._plane.start()
         self.certificates.start(self.serve_material)
 
-    def reload(self) -> Reloaded:
+    def reload(self, find: Callable[[Compiled, Overlay], Overlay] | None = None) -> Reloaded:
         """Loads, compiles and swaps in the configuration as it is now.
 
-        Raises ConfigurationError or OperationError; then the running one goes on unchanged.
+        `find` lays the servers that are found by it over it; it may take its time. Raises ConfigurationError or
+        OperationError; then the running one goes on unchanged.
         """
         with self._reloading:
             self._last_reload = {"at": _now(), "ok": False}
             loaded = self.source.load()
             prepared = self.certificates.prepare(loaded)
             compiled = compile_loaded(loaded, prepared.material)
-            overlay, dropped = self._overlay.pruned(compiled.plan)
+            found = self._overlay if find is None else find(compiled, self._overlay)
+            overlay, dropped = found.pruned(compiled.plan)
             epoch = self._apply(compiled, overlay)
             self.certificates.adopt(prepared)
             settings = Settings.of(loaded)

@@ -19,14 +19,14 @@ from typing import Any
 from reviver import __version__
 from reviver.certificates.manager import Manager
 from reviver.certificates.storage import FOLDERS
-from reviver.compile import Plan
 from reviver.control import passwords, paths, privileges, server
 from reviver.control.activation import inherited
 from reviver.control.cache import Cache, is_own
 from reviver.control.canaries import NEEDED as JUDGING
 from reviver.control.canaries import Canaries
 from reviver.control.certificates import Certificates
-from reviver.control.compiled import compile_loaded
+from reviver.control.compiled import Compiled, compile_loaded
+from reviver.control.discovery import Discovery, last_known, needed, wishes_of
 from reviver.control.events import Events
 from reviver.control.files import signature
 from reviver.control.live import Live
@@ -89,7 +89,7 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
             report(str(error))
     # what the command line stands for is as it was written each time
     state_file = None if loaded.path is None else StateFile(source.identity)
-    state = State() if state_file is None else _kept_state(state_file, compiled.plan, identity)
+    state = State() if state_file is None else _kept_state(state_file, compiled, identity)
     path = settings.socket or paths.choose(source.identity, shared=identity is not None)
     sockets, unusable = inherited()
     notifier = Notifier()
@@ -114,7 +114,8 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
         gc.enable()
         if identity is not None:
             judging = JUDGING if has_autopilot(loaded) else ()
-            _load_what_comes_later((*LATER, *(OBTAINING if prepared.workers else ()), *judging))
+            obtaining = OBTAINING if prepared.workers else ()
+            _load_what_comes_later((*LATER, *obtaining, *judging, *needed(loaded)))
             proxy.become(identity, path, *([path.parent] if own_folder else []))
             for file in sorted(compiled.certificate_files):
                 if file.exists() and not os.access(file, os.R_OK, effective_ids=True):
@@ -128,9 +129,9 @@ def serve(source: Source, *, watch: bool = False, on_ready: Callable[[], bool] |
         notifier.close()
 
 
-def _kept_state(file: StateFile, plan: Plan, identity: privileges.Identity | None) -> State:
+def _kept_state(file: StateFile, compiled: Compiled, identity: privileges.Identity | None) -> State:
     """What was changed when the configuration ran last, as far as it still has it."""
-    if identity is not None and plan["reverse"] is not None:
+    if identity is not None and compiled.plan["reverse"] is not None:
         try:
             privileges.give_folder(file.folder, StateFile.is_own, identity)
         except OperationError as error:
@@ -138,7 +139,7 @@ def _kept_state(file: StateFile, plan: Plan, identity: privileges.Identity | Non
             report(str(error))
     with privileges.acting_as(identity):
         state = file.load(report)
-    state.overlay, dropped = state.overlay.pruned(plan)
+    state.overlay, dropped = last_known(state.overlay, wishes_of(compiled.loaded)).pruned(compiled.plan)
     for note in dropped:
         report(note)
     return state
@@ -176,11 +177,12 @@ class _Service:
         self._seen = signature(self._watched()) if watch else {}
         self._certificates = Certificates(proxy, report)
         self._cache = Cache(proxy)
-        self._pools = Pools(proxy, live, report)
+        self._ending = asyncio.Event()
+        self._discovery = Discovery(proxy, live, report, self._ending)
+        self._pools = Pools(proxy, live, self._discovery, report)
         self._canaries = Canaries(proxy, live, report)
         self._events = Events(proxy)
         self._on_ready = on_ready
-        self._ending = asyncio.Event()
         self._at_once = asyncio.Event()
         self._complete = False
         self._down = asyncio.Event()
@@ -221,8 +223,13 @@ class _Service:
                 "canary.resume": self._canaries.resume,
             },
         )
+        # looking for servers may take its time, and a signal ends the wait for it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        async with self._reloads:
+            await self._discovery.begin()
         self._live.put_back()
         await self._canaries.follow()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._proxy.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         await control.start()
@@ -269,6 +276,7 @@ class _Service:
         impatience = asyncio.ensure_future(self._at_once.wait())
         await asyncio.wait({drain, impatience}, return_when=asyncio.FIRST_COMPLETED)
         impatience.cancel()
+        await self._discovery.finish()
         await self._canaries.finish(at_once=self._at_once.is_set())
         # Stopping also ends a drain that is still waiting.
         await asyncio.to_thread(self._proxy.stop)
@@ -295,7 +303,8 @@ class _Service:
         async with self._reloads:
             self._notifier.reloading()
             try:
-                done = await asyncio.to_thread(self._proxy.reload)
+                async with self._discovery.reloading() as find:
+                    done = await asyncio.to_thread(self._proxy.reload, find)
                 self._live.put_back()
                 await self._canaries.follow()
                 await self._live.save()

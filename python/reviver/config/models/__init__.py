@@ -8,6 +8,7 @@ from reviver.config.models.autopilot import AbortOn, Autopilot, Gate, Gates
 from reviver.config.models.balancing import Queue, RetryBudget, Sticky
 from reviver.config.models.base import Said, Section
 from reviver.config.models.cache import Cache, CacheDisk, CacheKey, CacheOverride, CachePolicy, Purge
+from reviver.config.models.discover import Discover, Docker
 from reviver.config.models.forward import Anonymity, Auth, Forward
 from reviver.config.models.health import Health
 from reviver.config.models.limits import Limits, Resolver, Timeouts
@@ -33,9 +34,9 @@ from reviver.config.models.tls import Automatic, CertificateFiles, ExternalAccou
 
 __all__ = [
     "AbortOn", "Anonymity", "Auth", "Automatic", "Autopilot", "BindAddress", "Cache", "CacheDisk", "CacheKey",
-    "CacheOverride", "CachePolicy", "CertificateFiles", "ClientCertificate", "Config", "Control", "ExternalAccount",
-    "Force", "Forward", "Gate", "Gates", "Headers", "Health", "Hsts", "KeepAlive", "LatencyOutlier", "Limit",
-    "Limits", "Listener", "ListenerTls", "LogSink", "Match", "Outlier", "Pool", "Purge", "Queue", "Redirect",
-    "Resolver", "Respond", "Retry", "RetryBudget", "Reverse", "Rewrite", "Route", "Said", "Section", "Server",
-    "Split", "SplitSticky", "Sticky", "SuccessRate", "Timeouts", "UpstreamTls", "status_range",
+    "CacheOverride", "CachePolicy", "CertificateFiles", "ClientCertificate", "Config", "Control", "Discover", "Docker",
+    "ExternalAccount", "Force", "Forward", "Gate", "Gates", "Headers", "Health", "Hsts", "KeepAlive", "LatencyOutlier",
+    "Limit", "Limits", "Listener", "ListenerTls", "LogSink", "Match", "Outlier", "Pool", "Purge", "Queue", "Redirect",
+    "Resolver", "Respond", "Retry", "RetryBudget", "Reverse", "Rewrite", "Route", "Said", "Section", "Server", "Split",
+    "SplitSticky", "Sticky", "SuccessRate", "Timeouts", "UpstreamTls", "status_range",
 ]  # fmt: skip

@@ -5,36 +5,17 @@ Nothing of it is part of the plan: the control plane reads these tables, and set
 
 import re
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from reviver.config.models.base import Listed, Said, Section, within
-from reviver.config.models.text import Text
+from reviver.config.models.text import Text, Url, is_url
 from reviver.config.shares import Percent, Rise
-from reviver.config.values import Count, Duration, Flag, Kind, refuse, shown
+from reviver.config.values import Count, Duration, Flag, refuse, shown
 
 __all__ = ["AbortOn", "Autopilot", "Gate", "Gates"]
-
-
-def _is_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        host, _ = url.hostname, url.port
-    except ValueError:
-        return False
-    return url.scheme in ("http", "https") and bool(host) and not re.search(r"[^\x21-\x7e]", text)
-
-
-def _url(value: str) -> str:
-    if not _is_url(value):
-        refuse(f"{shown(value)} is not a URL", "write https://HOST/PATH")
-    return value
-
-
-_Url = Annotated[Text, AfterValidator(_url), Kind("URL")]
 
 
 class Gate(str):
@@ -66,7 +47,9 @@ class Gate(str):
         if not isinstance(value, str):
             refuse(f"{shown(value)} is neither a URL nor a function", hint)
         if "://" in value:
-            return cls(_url(value))
+            if not is_url(value):
+                refuse(f"{shown(value)} is not a URL", "write https://HOST/PATH")
+            return cls(value)
         file, _, function = value.rpartition(":") if ":" in value else (value, "", "")
         if file.endswith(".py") and "\0" not in file:
             if function.isidentifier():
@@ -179,7 +162,7 @@ class Autopilot(Section):
     gates: Gates = Field(
         default=Gates.model_construct(), description="What else has to agree before the weight grows, and after."
     )
-    webhooks: Annotated[tuple[_Url, ...], Listed()] = Field(
+    webhooks: Annotated[tuple[Url, ...], Listed()] = Field(
         default=(), description="Told of each event, by a POST with JSON.", examples=["https://chat.example/hook"]
     )
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from reviver.config.models.balancing import Balance, HashBalance, HashOn, Queue, RetryBudget, Sticky
 from reviver.config.models.base import OnOff, Said, Section, Shorthand, Switch, Wait, Worded, within
+from reviver.config.models.discover import Discover
 from reviver.config.models.health import Health
 from reviver.config.models.outliers import Outlier
 from reviver.config.models.tls import UpstreamTls
@@ -46,13 +47,22 @@ class Server(Section):
     )
 
 
+_Servers = tuple[Annotated[Server, Shorthand("address")], ...]
+
+
 class Pool(Section):
     """Servers among which requests are shared out."""
 
-    servers: tuple[Annotated[Server, Shorthand("address")], ...] = Field(
-        min_length=1,
-        description="The servers: addresses, or tables with more.",
+    servers: Annotated[_Servers, Said("required without `discover`")] = Field(
+        default=(),
+        description="The servers: addresses, or tables with more. Beside `discover`: those that are used until there "
+        "is an answer.",
         examples=[["127.0.0.1:9001", {"address": "127.0.0.1:9002", "weight": 3}]],
+    )
+    discover: Discover | None = Field(
+        default=None,
+        description="Where servers are found, and looked for again, while the proxy runs.",
+        examples=[{"dns": "app.internal:8080"}, {"file": "servers.json"}, {"docker": True}],
     )
     balance: Balance = Field(
         default="round_robin",

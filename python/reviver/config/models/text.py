@@ -6,6 +6,7 @@ Grammar from RFC 9110, section 5.6.2 (token) and 5.5 (field-value).
 import ipaddress
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -14,7 +15,8 @@ from reviver.config.values import Address, Kind, is_ipv4, is_ipv6, is_name, refu
 
 __all__ = [
     "CookieName", "FieldName", "FieldValue", "HostField", "HostPattern", "KeyFieldName", "Method", "Name",
-    "PathMatch", "PathText", "Pattern", "Regex", "ResponseRuleName", "RuleName", "Text", "Token", "is_token",
+    "PathMatch", "PathText", "Pattern", "Regex", "ResponseRuleName", "RuleName", "Text", "Token", "Url", "is_token",
+    "is_url",
 ]  # fmt: skip
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -222,3 +224,23 @@ def _path(value: str) -> str:
 
 PathText = Annotated[Text, AfterValidator(_path), Kind("path")]
 """The beginning of a path."""
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` is a URL of http or https."""
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(host) and not re.search(r"[^\x21-\x7e]", text)
+
+
+def _url(value: str) -> str:
+    if not is_url(value):
+        refuse(f"{shown(value)} is not a URL", "write https://HOST/PATH")
+    return value
+
+
+Url = Annotated[Text, AfterValidator(_url), Kind("URL")]
+"""A URL of http or https."""
