@@ -47,6 +47,9 @@ pub struct CoreMetrics {
     total: Arc<Group>,
 }
 
+/// A quantile, and when it was looked up.
+type Found = (Instant, Option<Duration>);
+
 /// Where the indices of one plan count, on one core.
 #[derive(Debug)]
 pub struct MetricMap {
@@ -57,7 +60,7 @@ pub struct MetricMap {
     /// By split and variant; the last of each is its baseline.
     variants: Vec<Vec<Arc<Variant>>>,
     /// By pool and quantile: what was found last, and when.
-    usual: RefCell<BTreeMap<(u32, u32), (Instant, Option<Duration>)>>,
+    usual: RefCell<BTreeMap<(u32, u32), Found>>,
 }
 
 impl Metrics {
@@ -473,7 +476,6 @@ mod tests {
             response_body: 0,
             cache: None,
             chosen: None,
-            dry_limited: false,
             times: Times { first_byte: Some(500), total, ..Times::default() },
         }
     }

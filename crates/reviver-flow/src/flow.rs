@@ -77,6 +77,8 @@ pub struct Flow<'s> {
     pub(crate) new_person: Option<[u64; 2]>,
     /// What the limit that matters most has said.
     pub(crate) limited: Option<Limited<'s>>,
+    /// The name of the first limit that would have refused the request if it were in force.
+    pub(crate) dry_limit: Option<&'s str>,
     /// It is a request of the proxy's own.
     pub(crate) internal: bool,
     /// It is a copy, for this pool.
@@ -121,6 +123,7 @@ impl<'s> Flow<'s> {
             given: None,
             new_person: None,
             limited: None,
+            dry_limit: None,
             internal: false,
             shadow: None,
             mirrored: None,
@@ -156,7 +159,6 @@ impl<'s> Flow<'s> {
                 times: Times::default(),
                 cache: None,
                 chosen: None,
-                dry_limited: false,
             },
             trace: None,
         }

@@ -36,18 +36,19 @@ impl<'s> Flow<'s> {
                 reset: verdict.reset,
                 retry_after: verdict.retry_after,
             };
-            if !limited.allowed && limit.dry_run {
-                self.record.dry_limited = true;
-                self.limited.get_or_insert(limited);
-                continue;
-            }
-            // The tightest is told.
-            let tighter = self.limited.is_none_or(|l| !l.allowed || verdict.remaining < l.remaining);
-            if tighter && !self.record.dry_limited || !limited.allowed {
-                self.limited = Some(limited);
-            }
-            if !limited.allowed {
-                return Some(Reason::new(Slug::RateLimited, Rule::Limit(route, index)));
+            match (limited.allowed, limit.dry_run) {
+                (false, true) => {
+                    self.dry_limit.get_or_insert(&limit.name);
+                }
+                (false, false) => {
+                    self.limited = Some(limited);
+                    return Some(Reason::new(Slug::RateLimited, Rule::Limit(route, index)));
+                }
+                // The tightest is told.
+                (true, _) if self.limited.is_none_or(|l| limited.remaining < l.remaining) => {
+                    self.limited = Some(limited);
+                }
+                (true, _) => {}
             }
         }
         None
@@ -71,13 +72,13 @@ impl<'s> Flow<'s> {
 
     /// The name of the limit that refused the request, or would have.
     pub fn limit_name(&self) -> Option<&'s str> {
-        self.limited.filter(|l| !l.allowed).map(|l| l.limit.name.as_str())
+        self.limited.filter(|l| !l.allowed).map(|l| l.limit.name.as_str()).or(self.dry_limit)
     }
 
     /// `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers, sections 4 and 5): what is let through at once, in
     /// how many seconds that is there again, and what is left.
     pub(crate) fn write_limit_fields(&self, sink: &mut impl FieldSink) {
-        let Some(limited) = self.limited.filter(|l| l.limit.fields && !(l.limit.dry_run && !l.allowed)) else { return };
+        let Some(limited) = self.limited.filter(|l| l.limit.fields) else { return };
         let limit = limited.limit;
         let window =
             (u128::from(limit.period_ms) * u128::from(limit.burst)).div_ceil(u128::from(limit.rate.max(1)) * 1000);

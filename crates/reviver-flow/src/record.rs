@@ -134,6 +134,4 @@ pub struct Record {
     pub cache: Option<Cached>,
     /// None without a split.
     pub chosen: Option<Chosen>,
-    /// A limit would have refused the request, if it were in force.
-    pub dry_limited: bool,
 }

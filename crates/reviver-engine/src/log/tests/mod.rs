@@ -69,7 +69,6 @@ pub(super) fn record() -> Record {
     Record {
         cache: None,
         chosen: None,
-        dry_limited: false,
         started_ms: 1_767_323_045_678,
         listener: 0,
         client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
