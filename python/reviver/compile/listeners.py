@@ -33,7 +33,7 @@ def _listener(name: str, listener: Listener, loaded: Loaded, inputs: Inputs) -> 
             "target": int(limits.target),
             "body": int(limits.body),
             "connections": limits.connections,
-            "connections_per_client": 0,
+            "connections_per_client": limits.connections_per_client or 0,
             "requests_per_connection": limits.requests_per_connection,
             "streams": limits.streams,
             "stream_window": int(limits.stream_window),

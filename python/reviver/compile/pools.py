@@ -7,7 +7,7 @@ from reviver.compile.health import compile_health, compile_outlier
 from reviver.compile.inputs import Inputs
 from reviver.compile.tls import compile_upstream_tls
 from reviver.config import KeyPath, Loaded
-from reviver.config.models import Pool, RetryBudget, Server, Sticky
+from reviver.config.models import Adaptive, Pool, RetryBudget, Server, Sticky
 
 __all__ = ["compile_pools"]
 
@@ -36,8 +36,8 @@ def _pool(name: str, pool: Pool, loaded: Loaded, inputs: Inputs) -> plan.Pool:
         "queue": {"max": pool.queue.max, "timeout_ms": int(pool.queue.timeout)},
         "panic": int(pool.panic),
         "retry_budget": _retry_budget(pool.retry_budget),
-        "max_requests": 0,
-        "adaptive": None,
+        "max_requests": pool.max_requests or 0,
+        "adaptive": _adaptive(pool.adaptive, (*path, "adaptive"), loaded),
         "tls": compile_upstream_tls(name, pool.tls, loaded, inputs),
         "protocol": pool.protocol,
         "proxy_protocol": pool.proxy_protocol,
@@ -73,6 +73,17 @@ def _sticky(sticky: Sticky | None, path: KeyPath, loaded: Loaded) -> plan.Sticky
 def _retry_budget(budget: RetryBudget) -> plan.RetryBudget:
     # that it is a whole number has been checked
     return {"percent": int(budget.percent), "per_second": budget.min.number * 1000 // budget.min.period}
+
+
+def _adaptive(adaptive: Adaptive | None, path: KeyPath, loaded: Loaded) -> plan.Adaptive | None:
+    if adaptive is None:
+        return None
+    return {
+        "at": loaded.positions.place(path),
+        "min": adaptive.min,
+        "max": adaptive.max,
+        "tolerance": adaptive.tolerance // 100,
+    }
 
 
 def _server(server: Server, pool: str, index: int, loaded: Loaded) -> plan.Server:

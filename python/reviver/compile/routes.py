@@ -3,6 +3,7 @@
 from reviver.compile import plan
 from reviver.compile.cache import compile_policy
 from reviver.compile.matches import compile_match
+from reviver.compile.mirrors import compile_mirror
 from reviver.config import Config, KeyPath, Loaded
 from reviver.config.models import Limit, Redirect, Respond, Retry, Reverse, Rewrite, Route
 
@@ -45,9 +46,9 @@ def _route(index: int, route: Route, pools: list[str], splits: list[str], loaded
         "first_byte_ms": int(route.timeout.first_byte or config.timeout.first_byte),
         "idle_ms": int(route.timeout.idle or config.timeout.idle),
         "body": int(body),
-        "mirror": None,
+        "mirror": compile_mirror(route.mirror, None, pools, (*path, "mirror"), loaded),
         "hedge": None,
-        "priority": "normal",
+        "priority": route.priority,
         "limits": [
             _limit(limit, name if number == 1 else f"{name}-{number}", (*path, "limit", number - 1), loaded)
             for number, limit in enumerate(route.limit, 1)

@@ -1,7 +1,8 @@
 """Splits: variants of an application, each a pool with a weight."""
 
 from reviver.compile import plan
-from reviver.config import Loaded
+from reviver.compile.mirrors import compile_mirror
+from reviver.config import KeyPath, Loaded
 from reviver.config.models import Force, Reverse, Split, SplitSticky
 
 __all__ = ["compile_splits"]
@@ -16,15 +17,16 @@ def compile_splits(reverse: Reverse, loaded: Loaded) -> list[plan.Split]:
 
 
 def _split(name: str, split: Split, pools: list[str], loaded: Loaded) -> plan.Split:
+    path: KeyPath = ("reverse", "splits", name)
     return {
         "name": name,
-        "at": loaded.positions.place(("reverse", "splits", name)),
+        "at": loaded.positions.place(path),
         "variants": _variants(split, pools),
         "canary": split.canary is not None,
         "sticky": _sticky(split.sticky),
         "force": _force(split.force),
         "response_header": split.response_header,
-        "mirror": None,
+        "mirror": compile_mirror(split.mirror, split.canary, pools, (*path, "mirror"), loaded),
     }
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from reviver.config.discovering import check_discover
 from reviver.config.findings import Finding
+from reviver.config.mirroring import mirrored
 from reviver.config.models import Config, Health, Outlier, Pool, Reverse
 from reviver.config.positions import KeyPath
 
@@ -40,7 +41,7 @@ def check_pools(config: Config, written: Written) -> Iterator[Finding]:
 
 
 def _used(reverse: Reverse) -> set[str | None]:
-    used = {route.pool for route in reverse.routes}
+    used = {route.pool for route in reverse.routes} | mirrored(reverse)
     for split in reverse.splits.values():
         used |= {split.stable, split.canary, *(split.variants or ())}
     return used

@@ -11,6 +11,7 @@ from reviver.config.balancing import check_pools
 from reviver.config.caching import cache_matches, check_cache
 from reviver.config.covers import covers
 from reviver.config.findings import Finding, named
+from reviver.config.mirroring import check_mirrors
 from reviver.config.models import BindAddress, Config, Forward, Match, Reverse, Route
 from reviver.config.positions import KeyPath, path_text
 from reviver.config.secure import check_secure
@@ -36,6 +37,7 @@ def check(config: Config, written: Written) -> Iterator[Finding]:
     yield from check_cache(config, written)
     yield from check_pools(config, written)
     yield from check_splits(config, written)
+    yield from check_mirrors(config, written)
     yield from check_secure(config, written)
     yield from _logs(config)
     if config.resolver.min_ttl > config.resolver.max_ttl:
@@ -176,7 +178,7 @@ def _action(route: Route, path: KeyPath, reverse: Reverse, written: Written) -> 
                 "leave it out",
                 at_key=True,
             )
-        for key in ("rewrite", "retry", "timeout"):
+        for key in ("rewrite", "retry", "timeout", "priority"):
             if written((*path, key)):
                 yield Finding((*path, key), f"has no effect beside {actions[0]}", None, "warning", at_key=True)
 

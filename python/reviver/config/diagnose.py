@@ -21,9 +21,14 @@ from reviver.config.values import shown
 __all__ = ["Cut", "unusable", "validate"]
 
 _LATER = {
-    "adaptive_concurrency", "admin", "block", "circuit_breaker", "circuit_breaking", "country", "geo",
-    "hedge", "hooks", "intercept", "mirror", "rules",
+    "admin", "block", "country", "geo", "hedge", "hooks", "intercept", "rules",
 }  # fmt: skip
+
+_KEYS = {
+    "adaptive_concurrency": "adaptive", "circuit_breaker": "max_requests", "circuit_breaking": "max_requests",
+    "max_connections_per_client": "connections_per_client", "shadow": "mirror", "mirror_to": "mirror",
+}  # fmt: skip
+"""Keys that have another name here."""
 
 _MEANT = {
     "http2": "h2", "http/2": "h2", "http/2.0": "h2", "h2c": "h2", "http1": "http/1.1", "h1": "http/1.1",
@@ -141,7 +146,8 @@ def _key_hint(name: str, table: KeyPath) -> str | None:
     known = _keys(Config, table)
     if name in _LATER:
         return "not in this version"
-    if close := difflib.get_close_matches(name, known, 1):
+    meant = _KEYS.get(name)
+    if close := [meant] if meant in known else difflib.get_close_matches(name, known, 1):
         return f"did you mean {close[0]}?"
     return f"known here: {', '.join(known)}" if known else None
 

@@ -15,7 +15,9 @@ from reviver.config.models.limits import Limits, Resolver, Timeouts
 from reviver.config.models.listeners import BindAddress, Listener
 from reviver.config.models.logs import LogSink
 from reviver.config.models.match import ClientCertificate, Match
+from reviver.config.models.mirrors import Compare, Mirror, RouteMirror
 from reviver.config.models.outliers import LatencyOutlier, Outlier, SuccessRate
+from reviver.config.models.overload import Adaptive
 from reviver.config.models.pools import KeepAlive, Pool, Server
 from reviver.config.models.rate_limits import Limit
 from reviver.config.models.reverse import (
@@ -33,10 +35,11 @@ from reviver.config.models.statuses import status_range
 from reviver.config.models.tls import Automatic, CertificateFiles, ExternalAccount, Hsts, ListenerTls, UpstreamTls
 
 __all__ = [
-    "AbortOn", "Anonymity", "Auth", "Automatic", "Autopilot", "BindAddress", "Cache", "CacheDisk", "CacheKey",
-    "CacheOverride", "CachePolicy", "CertificateFiles", "ClientCertificate", "Config", "Control", "Discover", "Docker",
-    "ExternalAccount", "Force", "Forward", "Gate", "Gates", "Headers", "Health", "Hsts", "KeepAlive", "LatencyOutlier",
-    "Limit", "Limits", "Listener", "ListenerTls", "LogSink", "Match", "Outlier", "Pool", "Purge", "Queue", "Redirect",
-    "Resolver", "Respond", "Retry", "RetryBudget", "Reverse", "Rewrite", "Route", "Said", "Section", "Server", "Split",
-    "SplitSticky", "Sticky", "SuccessRate", "Timeouts", "UpstreamTls", "status_range",
+    "AbortOn", "Adaptive", "Anonymity", "Auth", "Automatic", "Autopilot", "BindAddress", "Cache", "CacheDisk",
+    "CacheKey", "CacheOverride", "CachePolicy", "CertificateFiles", "ClientCertificate", "Compare", "Config", "Control",
+    "Discover", "Docker", "ExternalAccount", "Force", "Forward", "Gate", "Gates", "Headers", "Health", "Hsts",
+    "KeepAlive", "LatencyOutlier", "Limit", "Limits", "Listener", "ListenerTls", "LogSink", "Match", "Mirror",
+    "Outlier", "Pool", "Purge", "Queue", "Redirect", "Resolver", "Respond", "Retry", "RetryBudget", "Reverse",
+    "Rewrite", "Route", "RouteMirror", "Said", "Section", "Server", "Split", "SplitSticky", "Sticky", "SuccessRate",
+    "Timeouts", "UpstreamTls", "status_range",
 ]  # fmt: skip

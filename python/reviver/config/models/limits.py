@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reviver.config.models.base import BoundedSize, CountOrNone, Listed, Section, Wait, within
+from reviver.config.models.base import BoundedSize, CountOrNone, Listed, Said, Section, Wait, within
 from reviver.config.values import Address, Count, Duration, Flag, Size
 
 __all__ = ["Limits", "Resolver", "Timeouts"]
@@ -26,6 +26,12 @@ class Limits(Section):
     body: BoundedSize = Field(default=BoundedSize(2**30), description="A request body (413); `none` is no bound.")
     connections: CountOrNone = Field(
         default=20_000, description="Client connections at the same time on one listener; `none` is no bound."
+    )
+    connections_per_client: Annotated[CountOrNone | None, Said("`none`")] = Field(
+        default=None,
+        description="The same of one client: an IPv4 address, or an IPv6 network of 64 bits; `trusted_proxies` stand "
+        "for many and have no such bound. Further connections are closed at once. `none` is no bound.",
+        examples=[200],
     )
     requests_per_connection: CountOrNone = Field(
         default=10_000, description="Requests on one client connection before it is closed; `none` is no bound."

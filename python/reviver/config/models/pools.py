@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from reviver.config.models.balancing import Balance, HashBalance, HashOn, Queue, RetryBudget, Sticky
-from reviver.config.models.base import OnOff, Said, Section, Shorthand, Switch, Wait, Worded, within
+from reviver.config.models.base import CountOrNone, OnOff, Said, Section, Shorthand, Switch, Wait, Worded, within
 from reviver.config.models.discover import Discover
 from reviver.config.models.health import Health
 from reviver.config.models.outliers import Outlier
+from reviver.config.models.overload import Adaptive
 from reviver.config.models.tls import UpstreamTls
 from reviver.config.shares import Percent
 from reviver.config.values import Address, Count, Duration, Flag
@@ -113,6 +114,17 @@ class Pool(Section):
     )
     retry_budget: Annotated[RetryBudget, Worded({"none": {"percent": "100%", "min": "1000000/s"}})] = Field(
         default=RetryBudget.model_construct(), description="How many requests may be tried again; `none` is no bound."
+    )
+    max_requests: Annotated[CountOrNone | None, Said("`none`")] = Field(
+        default=None,
+        description="Requests at the same time, of all servers and all workers together; further ones get 503 at once, "
+        "by the `priority` of their route. `none` is no bound.",
+        examples=[1000],
+    )
+    adaptive: Annotated[Adaptive | None, OnOff(), Said("`false`")] = Field(
+        default=None,
+        description="A bound like `max_requests` that follows the latency of the pool.",
+        examples=[True, {"min": 20, "tolerance": "200%"}],
     )
     tls: Annotated[UpstreamTls, Switch()] | None = Field(
         default=None,

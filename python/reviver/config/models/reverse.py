@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from reviver.config.models.base import BoundedSize, Listed, OnOff, Said, Section, Shorthand, Wait, within
 from reviver.config.models.cache import CachePolicy
 from reviver.config.models.match import Match
+from reviver.config.models.mirrors import RouteMirror
+from reviver.config.models.overload import Priority
 from reviver.config.models.pools import Pool
 from reviver.config.models.rate_limits import Limit
 from reviver.config.models.splits import Split
@@ -227,6 +229,17 @@ class Route(Section):
         description="How many requests are let through, the others get 429; of several limits each has to let one "
         "through.",
         examples=["100/s", {"rate": "600/m", "by": "header:x-api-key", "burst": 50}],
+    )
+    mirror: Annotated[RouteMirror, Shorthand("to")] | None = Field(
+        default=None,
+        description="A copy of the requests goes to a further pool; its answers are thrown away, and whatever befalls "
+        "it touches no client. In place of the `mirror` of the split. Only beside `pool` or `split`.",
+        examples=["api-v2", {"to": "api-v2", "percent": "5%", "compare": True}],
+    )
+    priority: Priority = Field(
+        default="normal",
+        description="Who is refused first where a pool has `max_requests` or `adaptive`: `low` takes no more than 70% "
+        "of what they let through, `high` may go 20% beyond.",
     )
 
 

@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field
 
 from reviver.config.models.autopilot import Autopilot
 from reviver.config.models.balancing import KeptFor
-from reviver.config.models.base import Said, Section, Switch
+from reviver.config.models.base import Said, Section, Shorthand, Switch
+from reviver.config.models.mirrors import Mirror
 from reviver.config.models.text import CookieName, FieldName, ResponseRuleName, Text
 from reviver.config.shares import Percent, Share
 from reviver.config.values import Duration, Flag, Network, refuse
@@ -91,6 +92,12 @@ class Split(Section):
     )
     response_header: Annotated[ResponseRuleName | None, Said("none")] = Field(
         default=None, description="The response field that names the variant.", examples=["x-variant"]
+    )
+    mirror: Annotated[Mirror, Shorthand("percent")] | None = Field(
+        default=None,
+        description="A copy of a share of the requests goes to the canary, or to another pool; its answers are thrown "
+        "away, and whatever befalls it touches no client.",
+        examples=["10%", {"percent": "10%", "compare": True}],
     )
     autopilot: Annotated[Autopilot, Switch()] | None = Field(
         default=None,
