@@ -23,7 +23,7 @@ from reviver.control.webhooks import Webhooks
 
 LOOK_EVERY = 1.0
 """Seconds; more often where steps are shorter than twice that."""
-SAVE_EVERY = 10.0
+SAVE_EVERY = 5.0
 """Seconds between saves where nothing but counters has changed."""
 
 
