@@ -45,11 +45,16 @@ impl Flow<'_> {
         let anonymity = self.snapshot.plan.forward.as_ref().filter(|_| forward).map(|f| &f.anonymity);
         let no_cookies = anonymity.is_some_and(|a| a.cookies == FieldPolicy::Remove);
         let hsts = self.hsts();
+        let told = self.variant().and_then(|(split, _)| split.response_header.as_deref());
         let served = self.record.cache.is_some_and(|c| c.age.is_some());
         response.pass_fields(sink, |field| {
             match field.kind {
                 // A forward proxy must not be led around its own policy (RFC 7838).
                 FieldKind::Other if forward && response.name(field).eq_ignore_ascii_case(b"alt-svc") => {
+                    return Fate::Drop;
+                }
+                // Where it is told which variant answers the variant itself has no say.
+                FieldKind::Other if told.is_some_and(|t| response.name(field).eq_ignore_ascii_case(t.as_bytes())) => {
                     return Fate::Drop;
                 }
                 FieldKind::Other => {}

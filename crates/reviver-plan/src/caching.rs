@@ -114,7 +114,9 @@ impl Caching {
     pub(crate) fn build(plan: &Plan) -> Result<Self, BuildError> {
         let Some(cache) = &plan.cache else { return Ok(Self::default()) };
         let routes = plan.reverse.iter().flat_map(|r| &r.routes).map(|route| match (&route.cache, &route.action) {
-            (Some(policy), Action::Pool(_)) => CacheRules::build(&route.name, policy, cache).map(Some),
+            (Some(policy), Action::Pool(_) | Action::Split(_)) => {
+                CacheRules::build(&route.name, policy, cache).map(Some)
+            }
             _ => Ok(None),
         });
         let routes = routes.collect::<Result<Vec<_>, _>>()?;
