@@ -6,7 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from reviver.config.formats import TextError, parse, read
+from reviver.config.formats import Document, TextError, parse, read
 from reviver.config.positions import KeyPath, Mark, path_text
 from reviver.discovery.answers import Answer, Failed, Found, SourceError
 from reviver.discovery.polling import Sleep
@@ -86,11 +86,15 @@ def read_file(path: Path, max_connections: int = 0) -> Found:
         return Found(read_servers(document.data, max_connections))
     except WrongListError as error:
         at, sentence = error.wrong[0]
-        written = at
-        while written and written not in document.marks:
-            written = written[:-1]
         more = f", and {len(error.wrong) - 1} more" if len(error.wrong) > 1 else ""
-        raise SourceError(_said(path, document.marks.get(written, Mark(0, 0)), at, sentence + more)) from None
+        raise SourceError(_said(path, _mark(document, at), at, sentence + more)) from None
+
+
+def _mark(document: Document, at: KeyPath) -> Mark:
+    """Where a mistake stands: at the key, where that is one; else at the longest beginning of its path."""
+    while at not in document.keys and at not in document.marks and at:
+        at = at[:-1]
+    return document.keys.get(at) or document.marks.get(at, Mark(0, 0))
 
 
 def _said(path: Path, mark: Mark, at: KeyPath, sentence: str) -> str:

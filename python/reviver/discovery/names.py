@@ -1,5 +1,6 @@
 """Records of names in DNS, by the name servers of the configuration or of the system."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -46,16 +47,18 @@ class Names:
         import dns.resolver
 
         try:
-            answer = await self._resolver().resolve(
-                dns.name.from_text(name),
-                kind,
-                raise_on_no_answer=False,
-                lifetime=self._timeout,
-                backend=dns.asyncbackend.get_backend("asyncio"),
-            )
+            # the library bounds its tries, but not its pauses between them
+            async with asyncio.timeout(self._timeout):
+                answer = await self._resolver().resolve(
+                    dns.name.from_text(name),
+                    kind,
+                    raise_on_no_answer=False,
+                    lifetime=self._timeout,
+                    backend=dns.asyncbackend.get_backend("asyncio"),
+                )
         except dns.resolver.NXDOMAIN:
             return Records((), AGAIN_WHEN_EMPTY, exists=False)
-        except dns.resolver.LifetimeTimeout:
+        except (TimeoutError, dns.resolver.LifetimeTimeout):
             raise SourceError(f"{name} {kind}: no answer within {self._timeout:g} s") from None
         except dns.resolver.NoNameservers as error:
             raise SourceError(f"{name} {kind}: {_refusals(error)}") from None

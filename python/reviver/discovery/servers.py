@@ -1,7 +1,7 @@
 """Lists of servers as programs and people write them: the forms of `servers` in a pool."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Annotated, Any
 
@@ -42,7 +42,7 @@ def read_servers(data: Any, max_connections: int = 0) -> tuple[Server, ...]:
     try:
         servers = _reader().validate_python(tuple(data))
     except ValidationError as error:
-        raise WrongListError(list(_mistakes(at, error.errors(include_url=False)))) from None
+        raise WrongListError(list(_mistakes(at, data, error.errors(include_url=False)))) from None
     first: dict[str, int] = {}
     twice = []
     for index, server in enumerate(servers):
@@ -67,9 +67,11 @@ def _reader() -> TypeAdapter[tuple[Server, ...]]:
     return TypeAdapter(tuple[Annotated[Server, Shorthand("address")], ...])
 
 
-def _mistakes(at: KeyPath, details: Iterable[ErrorDetails]) -> Iterable[tuple[KeyPath, str]]:
+def _mistakes(at: KeyPath, data: Sequence[Any], details: Iterable[ErrorDetails]) -> Iterator[tuple[KeyPath, str]]:
     for detail in details:
-        path = (*at, *detail["loc"])
+        index, *keys = detail["loc"]
+        # just the address may be written in place of the table
+        path = (*at, index, *(keys if isinstance(data[int(index)], dict) else ()))
         context = detail.get("ctx", {})
         match detail["type"]:
             case "refused":

@@ -1,6 +1,9 @@
 """HTTP as sources need it: bounded answers, and errors on one line."""
 
+import errno
 import json
+import os
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from reviver import __version__
@@ -39,6 +42,17 @@ def json_of(text: bytes) -> Any:
 
 def reason(error: BaseException) -> str:
     """The first cause in its own words: libraries wrap it several times."""
-    while (inner := error.__cause__ or error.__context__) is not None:
+    while (inner := _inner(error)) is not None:
         error = inner
-    return one_line((error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__)
+    said = None
+    if isinstance(error, OSError):
+        # the event loop has a text of its own, without the reason
+        own = not isinstance(error, ssl.SSLError) and error.errno in errno.errorcode
+        said = os.strerror(error.errno or 0) if own else error.strerror
+    return one_line(said or str(error) or type(error).__name__)
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        return error.exceptions[0]
+    return error.__cause__ or error.__context__
