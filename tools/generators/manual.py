@@ -13,6 +13,7 @@ from reviver.config.models import Config, Said
 from reviver.config.models.autopilot import Gate
 from reviver.config.models.balancing import HashBalance
 from reviver.config.models.base import BoundedSize, Listed, OnOff, Switch, Worded
+from reviver.config.models.hedges import After
 from reviver.config.models.statuses import StatusRange
 from reviver.config.shares import Percent, Rate
 from reviver.config.values import Address, Duration, Kind, Pair, PortRange, Quantity, Size
@@ -97,6 +98,7 @@ _NAMES: dict[Any, str] = {
     Rate: "rate",
     HashBalance: "percentage or `none`",
     Gate: "URL or function",
+    After: "quantile or duration",
 }
 
 

@@ -5,7 +5,7 @@ from reviver.compile.cache import compile_policy
 from reviver.compile.matches import compile_match
 from reviver.compile.mirrors import compile_mirror
 from reviver.config import Config, KeyPath, Loaded
-from reviver.config.models import Limit, Redirect, Respond, Retry, Reverse, Rewrite, Route
+from reviver.config.models import Hedge, Limit, Redirect, Respond, Retry, Reverse, Rewrite, Route
 
 __all__ = ["compile_routes"]
 
@@ -47,7 +47,7 @@ def _route(index: int, route: Route, pools: list[str], splits: list[str], loaded
         "idle_ms": int(route.timeout.idle or config.timeout.idle),
         "body": int(body),
         "mirror": compile_mirror(route.mirror, None, pools, (*path, "mirror"), loaded),
-        "hedge": None,
+        "hedge": None if route.hedge is None else _hedge(route.hedge, (*path, "hedge"), loaded),
         "priority": route.priority,
         "limits": [
             _limit(limit, name if number == 1 else f"{name}-{number}", (*path, "limit", number - 1), loaded)
@@ -84,6 +84,11 @@ def _rewrite(rewrite: Rewrite) -> plan.Rewrite:
         "add_prefix": rewrite.add_prefix,
         "host": rewrite.host,
     }
+
+
+def _hedge(hedge: Hedge, path: KeyPath, loaded: Loaded) -> plan.Hedge:
+    least = int(hedge.min) if hedge.after.quantile else hedge.after.milliseconds
+    return {"at": loaded.positions.place(path), "after_ms": least, "quantile": hedge.after.quantile}
 
 
 def _limit(limit: Limit, name: str, path: KeyPath, loaded: Loaded) -> plan.RateLimit:

@@ -22,6 +22,7 @@ def check_mirrors(config: Config, written: Written) -> Iterator[Finding]:
         path: KeyPath = ("reverse", "routes", index)
         yield from _of_route(route, path, reverse, written)
         yield from _priority(route, path, reverse, written)
+        yield from _hedge(route, path, reverse, written)
     for name, pool in reverse.pools.items():
         yield from _adaptive(pool, ("reverse", "pools", name, "adaptive"), written)
 
@@ -85,6 +86,18 @@ def _to(pool: str, at: KeyPath, reverse: Reverse, written: Written) -> Iterator[
 
 def _place(at: KeyPath, written: Written) -> KeyPath:
     return (*at, "to") if written((*at, "to")) else at
+
+
+def _hedge(route: Route, path: KeyPath, reverse: Reverse, written: Written) -> Iterator[Finding]:
+    at = (*path, "hedge")
+    if not written(at):
+        return
+    if not written((*path, "pool")) and not written((*path, "split")):
+        yield Finding(at, "only what goes to a pool is asked for twice", "leave it out", at_key=True)
+        return
+    pool = reverse.pools.get(route.pool) if route.pool is not None else None
+    if pool is not None and len(pool.servers) == 1 and pool.discover is None:
+        yield Finding(at, f"{route.pool} has no second server to ask", "leave it out", "warning", at_key=True)
 
 
 def _priority(route: Route, path: KeyPath, reverse: Reverse, written: Written) -> Iterator[Finding]:

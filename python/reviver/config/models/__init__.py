@@ -11,6 +11,7 @@ from reviver.config.models.cache import Cache, CacheDisk, CacheKey, CacheOverrid
 from reviver.config.models.discover import Discover, Docker
 from reviver.config.models.forward import Anonymity, Auth, Forward
 from reviver.config.models.health import Health
+from reviver.config.models.hedges import Hedge
 from reviver.config.models.limits import Limits, Resolver, Timeouts
 from reviver.config.models.listeners import BindAddress, Listener
 from reviver.config.models.logs import LogSink
@@ -37,7 +38,7 @@ from reviver.config.models.tls import Automatic, CertificateFiles, ExternalAccou
 __all__ = [
     "AbortOn", "Adaptive", "Anonymity", "Auth", "Automatic", "Autopilot", "BindAddress", "Cache", "CacheDisk",
     "CacheKey", "CacheOverride", "CachePolicy", "CertificateFiles", "ClientCertificate", "Compare", "Config", "Control",
-    "Discover", "Docker", "ExternalAccount", "Force", "Forward", "Gate", "Gates", "Headers", "Health", "Hsts",
+    "Discover", "Docker", "ExternalAccount", "Force", "Forward", "Gate", "Gates", "Headers", "Health", "Hedge", "Hsts",
     "KeepAlive", "LatencyOutlier", "Limit", "Limits", "Listener", "ListenerTls", "LogSink", "Match", "Mirror",
     "Outlier", "Pool", "Purge", "Queue", "Redirect", "Resolver", "Respond", "Retry", "RetryBudget", "Reverse",
     "Rewrite", "Route", "RouteMirror", "Said", "Section", "Server", "Split", "SplitSticky", "Sticky", "SuccessRate",

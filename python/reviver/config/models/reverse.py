@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from reviver.config.models.base import BoundedSize, Listed, OnOff, Said, Section, Shorthand, Wait, within
 from reviver.config.models.cache import CachePolicy
+from reviver.config.models.hedges import Hedge
 from reviver.config.models.match import Match
 from reviver.config.models.mirrors import RouteMirror
 from reviver.config.models.overload import Priority
@@ -235,6 +236,12 @@ class Route(Section):
         description="A copy of the requests goes to a further pool; its answers are thrown away, and whatever befalls "
         "it touches no client. In place of the `mirror` of the split. Only beside `pool` or `split`.",
         examples=["api-v2", {"to": "api-v2", "percent": "5%", "compare": True}],
+    )
+    hedge: Annotated[Hedge, Shorthand("after")] | None = Field(
+        default=None,
+        description="Where the first try takes longer than this another server is asked beside it, and the first "
+        "answer counts. Only beside `pool` or `split`, for idempotent requests.",
+        examples=["p95", {"after": "p99", "min": "20ms"}],
     )
     priority: Priority = Field(
         default="normal",
