@@ -138,10 +138,12 @@ class Autopilot:
         return self._ask()
 
     def _next(self) -> list[Action]:
-        walk = self._walk
-        walk.took[str(walk.step)] = self._seconds()
-        if walk.step + 1 < len(self._settings.steps):
-            return self._go_to(walk.step + 1)
+        walk, steps = self._walk, self._settings.steps
+        if steps[walk.step] == walk.weight:
+            walk.took[str(walk.step)] = self._seconds()
+        following = next((index for index, weight in enumerate(steps) if weight > walk.weight), None)
+        if following is not None:
+            return self._go_to(following)
         walk.phase, walk.asks = "promoted", None
         walk.reason = f"all steps are done; the canary stays at {words.weight(walk.weight)}"
         return [Event("promoted", self._said(walk.reason), self._facts())]
@@ -188,13 +190,10 @@ class Autopilot:
         passed = Event("gate", f"{gate} passed", facts)
         if walk.phase == "after":
             return [passed, *self._next()]
-        return [passed, *self._begin_at_next_look(walk.asks)]
-
-    def _begin_at_next_look(self, step: int) -> list[Action]:
-        """Gates answer between two looks, at a time that is not told."""
-        actions = self._begin(step)
-        self._walk.begun = None
-        return actions
+        begun = self._begin(walk.asks)
+        # gates answer between two looks, at a time that is not told
+        walk.begun = None
+        return [passed, *begun]
 
     # ---- commands
 
@@ -203,8 +202,8 @@ class Autopilot:
 
         Args:
             verb: `abort` takes the canary out, for good until `resume` or `set`; `promote` gives it all traffic at
-                once; `set` holds it at a weight, and harm still takes it back; `resume` walks on from there, or begins
-                a new walk where one was over.
+                once; `set` holds it at a weight, and harm still takes it back; `resume` walks on from there when that
+                weight is judged to be safe, or begins a new walk where one was over.
             weight: For `set`, in basis points.
 
         Raises:
@@ -235,6 +234,7 @@ class Autopilot:
             self._trial.begin()
         walk = self._walk
         walk.phase, walk.weight, walk.step, walk.asks = "paused", weight, step_of(self._settings, weight), None
+        walk.took = {index: took for index, took in walk.took.items() if int(index) < walk.step}
         walk.begun, walk.verdict, walk.reason = None, None, f"held at {words.weight(weight)} by command"
         return [SetWeight(weight), Event("paused", walk.reason, {"weight": weight})]
 
@@ -246,15 +246,10 @@ class Autopilot:
         if walk.phase != "paused":
             raise OperationError("the autopilot is at work; there is nothing to resume")
         walk.reason = None
-        steps = self._settings.steps
-        step = next((index for index, step in enumerate(steps) if step >= walk.weight), len(steps) - 1)
         resumed = Event("resumed", f"walks on from {words.weight(walk.weight)}", {"weight": walk.weight})
-        if steps[step] == walk.weight:
-            walk.phase, walk.step = "walking", step
-            return [resumed]
-        if self._settings.before and not self._settings.dry_run:
-            return [resumed, *self._go_to(step)]
-        return [resumed, *self._begin_at_next_look(step)]
+        # what is held is judged first, also where no step has this weight
+        walk.phase = "walking" if walk.weight else "new"
+        return [resumed]
 
     # ---- keeping and showing
 

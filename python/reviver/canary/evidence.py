@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 TINY = 1e-9
 """Rates are kept this far from 0 and 1."""
-_HALVINGS = 48
+_STEPS = 12
 
 
 def likelihood(n: Array, k: Array, rate: Array) -> Array:
@@ -45,18 +45,24 @@ def compared(nc: Array, kc: Array, nb: Array, kb: Array, tc: Array, tb: Array) -
 def nearest(nc: Array, tc: Array, nb: Array, tb: Array, margin: float) -> Array:
     """Where on the line "canary is the other one's rate plus `margin`" the alternative (tc, tb) comes to lie.
 
-    Gives the other one's rate there: the zero of the derivative of the divergence, which grows with the rate.
+    Gives the other one's rate there: the zero of the derivative of the divergence. Multiplied by the denominators that
+    is a polynomial with the same sign, and has one zero in the range: by Newton's steps, halving where one leaves what
+    is known to hold it.
     """
     low = np.full(np.broadcast(nc, tc, nb, tb).shape, TINY)
     high = np.full(low.shape, 1 - margin - TINY)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        shifted = middle + margin
-        slope = nc * (shifted - tc) / (shifted * (1 - shifted)) + nb * (middle - tb) / (middle * (1 - middle))
-        below = slope < 0
-        low = np.where(below, middle, low)
-        high = np.where(below, high, middle)
-    return np.asarray((low + high) / 2)
+    at = np.clip(tb, low, high)
+    for _ in range(_STEPS):
+        shifted = at + margin
+        vc, vb = shifted * (1 - shifted), at * (1 - at)
+        dc, db = nc * (shifted - tc), nb * (at - tb)
+        value = dc * vb + db * vc
+        below = value < 0
+        low, high = np.where(below, at, low), np.where(below, high, at)
+        slope = nc * vb + dc * (1 - 2 * at) + nb * vc + db * (1 - 2 * shifted)
+        step = at - value / np.where(slope == 0, 1, slope)
+        at = np.where((step >= low) & (step <= high), step, (low + high) / 2)
+    return np.asarray(at)
 
 
 def harmless(nc: Array, kc: Array, nb: Array, kb: Array, tc: Array, tb: Array, margin: float) -> Array:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from reviver.canary import Autopilot, Counters, Event, Gate, SetWeight
+from reviver.canary import Autopilot, Counters, Event, Gate, Settings, SetWeight
 from reviver.errors import OperationError
 from tests.unit.canary.traffic import FAST, START, Version, World
 
@@ -60,8 +60,8 @@ def test_errors_take_the_canary_back_at_once_and_for_good() -> None:
     ],
     ids=["errors", "p50", "p95", "p99", "class", "status"],
 )
-def test_every_metric_takes_the_canary_back(settings: object, canary: Version) -> None:
-    world = World(settings, rate=2_000)  # type: ignore[arg-type]
+def test_every_metric_takes_the_canary_back(settings: Settings, canary: Version) -> None:
+    world = World(settings, rate=2_000)
     world.canary = canary
     world.run(120, until="rolled_back")
     assert world.state == "aborted"
@@ -159,7 +159,7 @@ def test_gates_are_asked_before_and_after_each_step() -> None:
     world = World(GATED)
     world.look()
     assert world.weights == [0]
-    asked = []
+    asked: list[tuple[str, int, int]] = []
     for _ in range(200):
         if world.state == "gate" and len(world.gates) > len(asked):
             asked.append((world.gates[-1].kind, world.gates[-1].weight, world.weight))
@@ -261,9 +261,31 @@ def test_set_holds_a_weight_and_resume_walks_on() -> None:
     assert world.weights == [1_000, 2_000]
     assert world.state == "paused"
     world.do(world.pilot.command("resume"))
+    assert world.weights == [1_000, 2_000]
+    world.second()
     assert world.weights == [1_000, 2_000, 5_000]
     world.run(100, until="promoted")
     assert world.state == "promoted"
+
+
+def test_what_is_held_is_judged_before_it_grows() -> None:
+    world = World(replace(FAST, before=True)).run(3)
+    world.do(world.pilot.command("set", 1))
+    world.do(world.pilot.command("resume"))
+    world.run(30)
+    assert world.weights == [0, 1]
+    assert world.state == "waiting"
+    assert [gate.weight for gate in world.gates] == [1_000]
+
+
+def test_set_to_nothing_and_resume_begin_at_the_first_step() -> None:
+    world = World().run(15)
+    world.do(world.pilot.command("set", 0))
+    world.run(20)
+    assert world.state == "paused"
+    world.do(world.pilot.command("resume"))
+    world.second()
+    assert world.weights == [1_000, 5_000, 0, 1_000]
 
 
 def test_set_to_a_step_goes_on_within_it() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from reviver.canary import Action, Autopilot, Counters, Event, Gate, SetWeight, Settings
+from reviver.canary import Action, Autopilot, Counters, Event, Gate, Settings, SetWeight
 
 FAST = Settings(steps=(1_000, 5_000, 10_000), every=10, min_requests=50, error_rate=0.05)
 """Judged within some hundred requests."""
@@ -29,8 +30,8 @@ class Version:
 
 def bucket(microseconds: float) -> int:
     """The upper bound of the bucket that holds a latency: 16 to each power of two."""
-    width = 2 ** max(int(np.log2(microseconds)) - 4, 0)
-    return int(-(-microseconds // width)) * width
+    width: int = 2 ** max(int(np.log2(microseconds)) - 4, 0)
+    return math.ceil(microseconds / width) * width
 
 
 class World:
@@ -53,7 +54,8 @@ class World:
 
     def look(self) -> list[Action]:
         """Shows what there is now."""
-        return self.do(self.pilot.observe(self.now, *self.sides, self.available))
+        canary, baseline = self.sides
+        return self.do(self.pilot.observe(self.now, canary, baseline, self.available))
 
     def second(self) -> list[Action]:
         """A second of traffic, and a look."""
