@@ -108,6 +108,12 @@ class Engine:
         """Sets the weights of a split's variants, in basis points, for all workers at once; they hold over each
         reload that leaves those that were written unchanged. Raises EngineError where that is not possible."""
 
+    def mirror_status(self) -> str:
+        """JSON: `mirrors`, each that was given a request, with name (of the split or the route), copied, `skipped`
+        (counts by body, busy, upgrade), compared, same, unanswered, `noise` (counts by what differs by itself),
+        `differences` (route, what, answered, mirrored, count, paths), the most frequent first, and more (of kinds
+        that are not listed). Since the start."""
+
     def events(self) -> str:
         """JSON: list of what has changed since the last call, each with pool, server (or null), kind (up, down,
         ejected, returned, draining, restored, out, back, panic, calm) and detail."""

@@ -38,6 +38,8 @@ class FakeModule:
         """What the cache answers, by method; none: nothing is cached."""
         self.events: list[dict[str, Any]] = []
         """What has happened to servers when the engine is first asked for it."""
+        self.mirrors: list[dict[str, Any]] = []
+        """Reports of mirrors that have got requests."""
         self.explained: list[dict[str, Any]] = []
         self.explanation: dict[str, Any] = {}
 
@@ -196,6 +198,9 @@ class FakeEngine:
         self._called(f"split_set {name} {weights}")
         self.weights[name] = weights
 
+    def mirror_status(self) -> str:
+        return json.dumps({"mirrors": self.module.mirrors})
+
     def events(self) -> str:
         taken, self.module.events = self.module.events, []
         return json.dumps(taken)
@@ -249,8 +254,8 @@ def _door(fake: FakeModule) -> Any:
 def main() -> int:
     """`reviver ARGUMENTS` on the stand-in.
 
-    `$FAKE_ENGINE` sets what calls do, as JSON: refuse_bind, refuse_apply, last_warning, cache, events, drains. Each
-    call of the engine is a line on stdout.
+    `$FAKE_ENGINE` sets what calls do, as JSON: refuse_bind, refuse_apply, last_warning, cache, events, mirrors,
+    drains. Each call of the engine is a line on stdout.
     """
     from reviver.cli.main import run
 
@@ -262,6 +267,7 @@ def main() -> int:
         fake.last_warning = wishes.get("last_warning")
         fake.cache = wishes.get("cache")
         fake.events = wishes.get("events", [])
+        fake.mirrors = wishes.get("mirrors", [])
         if not wishes.get("drains", True):
             fake.drains.clear()
         return run(sys.argv[1:])

@@ -18,7 +18,7 @@ _VARIANT = re.compile(r"([^=]+)=(.*)")
 
 @click.group("canary")
 def command() -> None:
-    """Show splits and what their autopilots say; set weights, promote, abort, resume.
+    """Show splits and what their autopilots say; set weights, promote, abort, resume; compare answers of mirrors.
 
     Weights hold for all workers at once. They hold over reloads and restarts, until the configuration says something
     else than when they were set.
@@ -124,6 +124,33 @@ def resume(split: str, config: Path | None, socket: Path | None, as_json: bool) 
     reviver canary resume shop
     """
     return _change("canary.resume", {"split": split}, config, socket, as_json)
+
+
+@command.command("diff", short_help="How answers to mirrored requests differ.")
+@click.argument("name", required=False, metavar="[SPLIT|ROUTE]")
+@running_proxy_options
+@json_option
+def diff(name: str | None, config: Path | None, socket: Path | None, as_json: bool) -> int:
+    """Show what was copied by each mirror, or by that of SPLIT or ROUTE, and how the answers differ from those that
+    people get, grouped, the most frequent differences first.
+
+    Answers are compared where the mirror has `compare: true`. What differs between two answers of the pool that people
+    use differs by itself, and is not judged. Counts are those since the start.
+
+    \b
+    reviver canary diff
+    reviver canary diff shop --json | jq '.mirrors[0].differences'
+    """
+    from reviver.control.client import ask
+
+    answer = ask(find_socket(config, socket), "canary.diff", request={"name": name})
+    if as_json:
+        print_json(answer)
+    else:
+        from reviver.cli.mirror_shown import show_mirrors
+
+        show_mirrors(answer["mirrors"])
+    return 0
 
 
 def _change(verb: "Command", request: dict[str, Any], config: Path | None, socket: Path | None, as_json: bool) -> int:

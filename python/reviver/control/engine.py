@@ -109,6 +109,12 @@ class DataPlane:
         with _translated():
             self._engine.split_set(name, list(weights))
 
+    def mirror_status(self) -> dict[str, Any]:
+        """`mirrors`: what was copied, by name of the split or the route, and how answers differ, since the start."""
+        with _translated():
+            status: dict[str, Any] = json.loads(self._engine.mirror_status())
+        return status
+
     def events(self) -> list[dict[str, Any]]:
         """What has happened to pools and servers since the last call."""
         with _translated():

@@ -24,6 +24,7 @@ Command = Literal[
     "ping", "status", "reload", "stop", "certificates", "renew", "cache.stats", "cache.purge", "cache.get",
     "pool.status", "pool.drain", "pool.restore", "pool.add", "pool.remove",
     "canary.status", "canary.set", "canary.promote", "canary.abort", "canary.resume",
+    "canary.diff",
 ]  # fmt: skip
 
 COMMANDS: tuple[Command, ...] = get_args(Command)

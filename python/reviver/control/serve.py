@@ -30,6 +30,7 @@ from reviver.control.discovery import Discovery, last_known, needed, wishes_of
 from reviver.control.events import Events
 from reviver.control.files import signature
 from reviver.control.live import Live
+from reviver.control.mirrors import Mirrors
 from reviver.control.notify import Notifier
 from reviver.control.pools import Pools
 from reviver.control.proxy import Proxy, Reloaded, Source
@@ -221,6 +222,7 @@ class _Service:
                 "canary.promote": self._canaries.promote,
                 "canary.abort": self._canaries.abort,
                 "canary.resume": self._canaries.resume,
+                "canary.diff": Mirrors(self._proxy).diff,
             },
         )
         # looking for servers may take its time, and a signal ends the wait for it

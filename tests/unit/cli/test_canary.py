@@ -208,7 +208,7 @@ def test_bad_usage_asks_nobody(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["status"], ["set", "s", "1%"], ["promote", "s"], ["abort", "s"], ["resume", "s"]]
+    "arguments", [["status"], ["set", "s", "1%"], ["promote", "s"], ["abort", "s"], ["resume", "s"], ["diff"]]
 )
 def test_without_a_proxy_it_fails_and_loads_little(tmp_path: Path, arguments: list[str]) -> None:
     none = ["--socket", str(tmp_path / "none")]
@@ -217,7 +217,7 @@ def test_without_a_proxy_it_fails_and_loads_little(tmp_path: Path, arguments: li
     assert not loaded & {"pydantic", "rich", "asyncio", "ssl", "numpy", "reviver._engine", "reviver.canary"}
 
 
-@pytest.mark.parametrize("command", ["status", "set", "promote", "abort", "resume"])
+@pytest.mark.parametrize("command", ["status", "set", "promote", "abort", "resume", "diff"])
 def test_each_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["canary", command, "--help"]) == 0
     out = capsys.readouterr().out
