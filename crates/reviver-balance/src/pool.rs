@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -70,6 +70,9 @@ pub struct Pool {
     pub(crate) selector: Arc<Selector>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) assessed: Assessed,
+    /// How many wait who know of the same servers: those who come later stand behind them, and not behind others who
+    /// cannot use what a reload has brought.
+    waiters: Arc<AtomicU32>,
 }
 
 impl Pool {
@@ -92,7 +95,9 @@ impl Pool {
         let selector = earlier.filter(|e| e.selector.serves(&spec, &e.spec)).map(|e| Arc::clone(&e.selector));
         let selector = selector.unwrap_or_else(|| Arc::new(Selector::new(&spec)));
         let shared = earlier.map(|e| Arc::clone(&e.shared)).unwrap_or_default();
-        let pool = Self { spec, endpoints, selector, shared, assessed: Assessed::default() };
+        let waiters = earlier.filter(|e| e.spec.members == spec.members).map(|e| Arc::clone(&e.waiters));
+        let waiters = waiters.unwrap_or_default();
+        let pool = Self { spec, endpoints, selector, shared, assessed: Assessed::default(), waiters };
         pool.take_over();
         pool
     }
@@ -141,7 +146,7 @@ impl Pool {
             bound: None,
         };
         let pinned = ask.pinned.filter(|&server| self.may_be_pinned(server, &view));
-        if ask.queued || self.shared.queue.waiting() == 0 {
+        if ask.queued || self.waiters.load(Ordering::SeqCst) == 0 {
             let lease = pinned.and_then(|server| self.lease(server)).or_else(|| self.pick(&mut view));
             if let Some(lease) = lease {
                 return Choice::Server(lease);
@@ -178,7 +183,7 @@ impl Pool {
         if !self.selector.members().any(|server| view.is_open(server)) {
             return Choice::None;
         }
-        let is_free = view.ask.queued || self.shared.queue.waiting() == 0;
+        let is_free = view.ask.queued || self.waiters.load(Ordering::SeqCst) == 0;
         match is_free.then(|| self.pick(view)).flatten() {
             Some(lease) => Choice::Server(lease),
             None => Choice::Full,
@@ -219,7 +224,7 @@ impl Pool {
 
     /// A place in the queue; none: it is full.
     pub fn wait(&self) -> Option<Ticket> {
-        self.shared.queue.wait(self.spec.queue_max)
+        self.shared.queue.wait(self.spec.queue_max, &self.waiters)
     }
 
     /// Ready when it is this one's turn to ask again, `queued`. It keeps its place until the ticket is dropped.

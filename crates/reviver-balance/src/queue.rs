@@ -36,6 +36,8 @@ struct Waiter {
     /// The call at which it could not use what there was: it has tried the servers with room, say. Then it is the
     /// next one's turn, until the next call.
     declined: Option<u64>,
+    /// Told apart from others by its address.
+    alike: Arc<AtomicU32>,
 }
 
 /// A place in the queue of a pool. Given up when it is dropped.
@@ -43,6 +45,8 @@ struct Waiter {
 pub struct Ticket {
     queue: Arc<Queue>,
     number: u64,
+    /// How many wait who know of the same servers.
+    alike: Arc<AtomicU32>,
 }
 
 impl Queue {
@@ -51,16 +55,17 @@ impl Queue {
     }
 
     /// None: `max` wait already.
-    pub fn wait(self: &Arc<Self>, max: u32) -> Option<Ticket> {
+    pub fn wait(self: &Arc<Self>, max: u32, alike: &Arc<AtomicU32>) -> Option<Ticket> {
         let mut line = lock(&self.line);
         if line.waiters.len() >= max as usize {
             return None;
         }
         let number = line.next;
         line.next += 1;
-        line.waiters.push_back(Waiter { number, waker: None, told: None, declined: None });
+        line.waiters.push_back(Waiter { number, waker: None, told: None, declined: None, alike: Arc::clone(alike) });
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        Some(Ticket { queue: Arc::clone(self), number })
+        alike.fetch_add(1, Ordering::SeqCst);
+        Some(Ticket { queue: Arc::clone(self), number, alike: Arc::clone(alike) })
     }
 
     /// Ready for the first that has not declined, where `room` says so; whoever then asks again for a turn without
@@ -79,14 +84,20 @@ impl Queue {
                 return Poll::Pending;
             }
             if waiter.told != Some(calls) {
-                if !room() {
-                    return Poll::Pending;
+                if room() {
+                    waiter.told = Some(calls);
+                    return Poll::Ready(());
                 }
-                waiter.told = Some(calls);
-                return Poll::Ready(());
+                // For one who knows of other servers since a reload there may be.
+                let alike = Arc::clone(&waiter.alike);
+                let others = line.waiters.iter().skip(place).position(|w| !Arc::ptr_eq(&w.alike, &alike));
+                let Some(others) = others.map(|index| place + index) else { return Poll::Pending };
+                line.waiters.range_mut(place..others).for_each(|w| w.declined = Some(calls));
+                line.waiters[others].waker.take()
+            } else {
+                waiter.declined = Some(calls);
+                line.waiters.get_mut(place + 1).and_then(|next| next.waker.take())
             }
-            waiter.declined = Some(calls);
-            line.waiters.get_mut(place + 1).and_then(|next| next.waker.take())
         };
         if let Some(waker) = next {
             waker.wake();
@@ -130,6 +141,7 @@ impl Drop for Ticket {
             let (turn, Some(place)) = (line.turn(), line.place(self.number)) else { return };
             line.waiters.remove(place);
             self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
+            self.alike.fetch_sub(1, Ordering::SeqCst);
             if place <= turn { line.call() } else { None }
         };
         if let Some(waker) = next {

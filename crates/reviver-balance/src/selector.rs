@@ -31,12 +31,17 @@ impl Selector {
             && spec.members.iter().zip(&earlier.members).all(same)
     }
 
-    /// A primary that has room, else a backup that has.
+    /// A primary that has room; a backup that has only where no primary could be waited for: backups are for servers that
+    /// fail, not for load.
     pub fn pick(&self, view: &mut View<'_>, bound: impl Fn(usize) -> Option<Bound>) -> Option<u32> {
-        self.tiers.iter().enumerate().find_map(|(index, tier)| {
+        for (index, tier) in self.tiers.iter().enumerate() {
             view.bound = bound(index);
-            tier.pick(view)
-        })
+            let picked = tier.pick(view);
+            if picked.is_some() || tier.members().any(|(server, _)| view.is_open(server)) {
+                return picked;
+            }
+        }
+        None
     }
 
     /// Servers of each tier with their weights, none of weight 0.

@@ -99,7 +99,12 @@ fn candidates(pool: &Pool, ask: &Ask<'_>) -> (Vec<u32>, Vec<u32>) {
         let s = &status[*server as usize];
         s.max_connections == 0 || s.in_flight < s.max_connections
     };
-    let free = open.iter().copied().filter(has_room).collect();
+    // backups are for servers that fail, not for load
+    let is_backup = |server: u32| status[server as usize].backup;
+    let primary = open.iter().any(|&s| !is_backup(s) && status[s as usize].state != "draining");
+    let is_bound = |server: u32| ask.pinned == Some(server) && status[server as usize].state != "ejected";
+    let is_wanted = |&server: &u32| !primary || !is_backup(server) || is_bound(server);
+    let free = open.iter().copied().filter(has_room).filter(is_wanted).collect();
     (free, open)
 }
 
