@@ -84,7 +84,7 @@ def test_all_refuse() -> None:
 def test_no_second_attempt_where_none_is_wanted() -> None:
     with Refusing() as dead, Origin() as origin:
         routes = [{"name": "all", "match": {"path": "/*"}, "pool": "all", "retry": {"attempts": 1}}]
-        with Proxy(reverse([dead.address, origin.address], routes=routes)) as proxy:
+        with Proxy(reverse([dead.address, origin.address], routes=routes, pool={"outlier": False})) as proxy:
             statuses = Counter(fetch(proxy.port).status for _ in range(20))
     assert statuses == {200: 10, 502: 10}
 
@@ -95,7 +95,11 @@ def breaks_off(exchange: Exchange) -> None:
 
 
 def test_a_server_that_breaks_off_before_any_answer() -> None:
-    with Origin("bad", breaks_off) as bad, Origin("good") as good, Proxy(reverse([bad.address, good.address])) as proxy:
+    with (
+        Origin("bad", breaks_off) as bad,
+        Origin("good") as good,
+        Proxy(reverse([bad.address, good.address], pool={"outlier": False})) as proxy,
+    ):
         assert {fetch(proxy.port, "/get").status for _ in range(10)} == {200}
         assert bad.seen("/get"), "the bad one was tried"
         posts = Counter(fetch(proxy.port, "/post", method="POST", body=b"x").status for _ in range(10))

@@ -10,7 +10,7 @@ from tests.support.wait import until
 Row = dict[str, Any]
 
 #: Checks that soon know, and that a loaded machine does not fail.
-HEALTH: Config = {"path": "/healthz", "every": "300ms", "timeout": "300ms", "every_down": "100ms", "rise": 1, "fall": 2}
+HEALTH: Config = {"path": "/healthz", "every": "1s", "timeout": "1s", "every_down": "100ms", "rise": 1, "fall": 2}
 
 
 def pool(proxy: Proxy, name: str = "all") -> Row:
