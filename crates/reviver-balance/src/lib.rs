@@ -5,13 +5,16 @@
 //! answers. Rule 2: shared by all workers, and what stands on a request's way takes no lock: counters are atomic,
 //! limits hold in sum. Rule 3: servers are known by their place in the pool and by their address over reloads.
 
+mod adaptive;
 mod assess;
 mod budget;
 mod chance;
 mod clock;
 mod endpoint;
 mod ewma;
+mod gradient;
 mod health;
+mod limits;
 mod outlier;
 mod pool;
 mod queue;
@@ -23,10 +26,11 @@ mod spec;
 mod split;
 
 pub use endpoint::{Endpoint, EndpointStatus};
+pub use limits::Priority;
 pub use pool::{Ask, Choice, Lease, Outcome, Pool};
 pub use queue::Ticket;
 pub use shared::{Change, ChangeKind};
-pub use spec::{Algorithm, HealthSpec, LatencySpec, Member, OutlierSpec, PoolSpec, SuccessRateSpec};
+pub use spec::{AdaptiveSpec, Algorithm, HealthSpec, LatencySpec, Member, OutlierSpec, PoolSpec, SuccessRateSpec};
 pub use split::{Side, SplitState, person};
 
 /// What a panic left behind is still consistent: each change under a lock is complete or not begun.

@@ -46,6 +46,12 @@ impl Pool {
         if failed {
             answers.errors.fetch_add(1, Ordering::Relaxed);
         }
+        if self.spec.adaptive.is_some() {
+            let limits = &self.shared.limits;
+            if limits.adaptive.observe(outcome, limits.carried(), now) {
+                self.shared.queue.call();
+            }
+        }
         let Some(spec) = &self.spec.outlier else { return };
         if spec.success_rate.is_some() || spec.latency.is_some() {
             answers.interval.add(failed, latency);

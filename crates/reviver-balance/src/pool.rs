@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::select::{Bound, View};
 use crate::selector::Selector;
 use crate::shared::Shared;
-use crate::{Algorithm, Change, ChangeKind, Endpoint, EndpointStatus, Member, PoolSpec, Ticket};
+use crate::{Algorithm, Change, ChangeKind, Endpoint, EndpointStatus, Member, PoolSpec, Priority, Ticket};
 
 /// Who asks for a server.
 #[derive(Clone, Copy, Debug)]
@@ -30,14 +30,19 @@ pub struct Ask<'a> {
     pub pinned: Option<u32>,
     /// It has waited for its turn: those who wait do not go first.
     pub queued: bool,
+    pub priority: Priority,
+    /// The try that this one is instead of: where it counts in the pool, its place is handed on.
+    pub instead: Option<&'a Lease<'a>>,
 }
 
 /// What comes of it.
 #[derive(Debug)]
 pub enum Choice<'p> {
     Server(Lease<'p>),
-    /// Every server that could be taken carries as much as it may, or others wait already.
+    /// The pool, or every server that could be taken, carries as much as it may, or others wait already.
     Full,
+    /// The same, and it must not wait: its priority is low, or the pool is full and has no queue.
+    Shed,
     /// There is none left that could be taken.
     None,
 }
@@ -58,8 +63,8 @@ pub enum Outcome {
 pub struct Lease<'p> {
     pool: &'p Pool,
     index: u32,
-    /// It counts in the pool's total too.
-    in_total: bool,
+    /// It counts among what the pool carries too.
+    counted: Cell<bool>,
 }
 
 /// The servers of one pool, shared by all workers.
@@ -122,6 +127,7 @@ impl Pool {
                 endpoint.clear(WARMING);
             }
         }
+        self.shared.limits.adopt(&self.spec);
         self.shared.stir();
     }
 
@@ -146,16 +152,27 @@ impl Pool {
             bound: None,
         };
         let pinned = ask.pinned.filter(|&server| self.may_be_pinned(server, &view));
-        if ask.queued || self.waiters.load(Ordering::SeqCst) == 0 {
-            let lease = pinned.and_then(|server| self.lease(server)).or_else(|| self.pick(&mut view));
-            if let Some(lease) = lease {
-                return Choice::Server(lease);
-            }
+        if self.is_next(ask)
+            && let Some(lease) = self.pick(&mut view, pinned)
+        {
+            return Choice::Server(lease);
         }
         if pinned.is_some() || self.selector.members().any(|server| view.is_open(server)) {
-            return Choice::Full;
+            return self.full(ask);
         }
         self.ejected(&mut view)
+    }
+
+    /// Whether it need not stand behind those who wait: nobody does, it is its turn, or it has its place in the pool,
+    /// or a share of its own.
+    fn is_next(&self, ask: &Ask<'_>) -> bool {
+        let goes_first = || self.is_limited() && (ask.priority == Priority::High || self.is_counted(ask));
+        ask.queued || self.waiters.load(Ordering::SeqCst) == 0 || goes_first()
+    }
+
+    fn full(&self, ask: &Ask<'_>) -> Choice<'_> {
+        let must_not_wait = ask.priority == Priority::Low || self.spec.queue_max == 0 && !self.has_room(ask);
+        if must_not_wait { Choice::Shed } else { Choice::Full }
     }
 
     fn may_be_pinned(&self, server: u32, view: &View<'_>) -> bool {
@@ -164,11 +181,18 @@ impl Pool {
         !is_out && self.spec.members[server as usize].weight > 0 && !view.ask.tried.contains(&server)
     }
 
-    fn pick(&self, view: &mut View<'_>) -> Option<Lease<'_>> {
+    fn pick(&self, view: &mut View<'_>, pinned: Option<u32>) -> Option<Lease<'_>> {
+        let mut pinned = pinned.filter(|&server| self.endpoints[server as usize].with_room().is_some());
         loop {
-            let server = self.selector.pick(view, |tier| self.bound(tier))?;
-            // another worker may have taken the last room; then this server is full for the next round
-            if let Some(lease) = self.lease(server) {
+            // another worker may have taken the last room; then the next round finds none
+            if !self.has_room(view.ask) {
+                return None;
+            }
+            let server = match pinned.take() {
+                Some(server) => server,
+                None => self.selector.pick(view, |tier| self.bound(tier))?,
+            };
+            if let Some(lease) = self.lease(server, view.ask) {
                 return Some(lease);
             }
         }
@@ -183,22 +207,48 @@ impl Pool {
         if !self.selector.members().any(|server| view.is_open(server)) {
             return Choice::None;
         }
-        let is_free = view.ask.queued || self.waiters.load(Ordering::SeqCst) == 0;
-        match is_free.then(|| self.pick(view)).flatten() {
+        match self.is_next(view.ask).then(|| self.pick(view, None)).flatten() {
             Some(lease) => Choice::Server(lease),
-            None => Choice::Full,
+            None => self.full(view.ask),
         }
     }
 
-    fn lease(&self, index: u32) -> Option<Lease<'_>> {
-        if !self.endpoints[index as usize].take() {
+    /// None: another has taken the last room.
+    fn lease(&self, index: u32, ask: &Ask<'_>) -> Option<Lease<'_>> {
+        let (limits, endpoint) = (&self.shared.limits, &self.endpoints[index as usize]);
+        let is_counted = self.is_counted(ask);
+        let enters = self.is_limited() && !is_counted;
+        if enters && !limits.enter(&self.spec, ask.priority) {
             return None;
         }
-        let in_total = self.is_bounded();
-        if in_total {
-            self.shared.total.0.fetch_add(1, Ordering::Relaxed);
+        if !endpoint.take() {
+            if enters {
+                // for a moment there was less room than there is
+                limits.leave();
+                self.shared.queue.call();
+            }
+            return None;
         }
-        Some(Lease { pool: self, index, in_total })
+        if is_counted {
+            ask.instead.inspect(|earlier| earlier.counted.set(false));
+        } else if !enters && self.is_bounded() {
+            limits.count();
+        }
+        Some(Lease { pool: self, index, counted: Cell::new(self.is_limited() || self.is_bounded()) })
+    }
+
+    /// Whether the pool as a whole has a bound.
+    fn is_limited(&self) -> bool {
+        self.spec.max_requests > 0 || self.spec.adaptive.is_some()
+    }
+
+    /// Whether the place of an earlier try is handed on to it.
+    fn is_counted(&self, ask: &Ask<'_>) -> bool {
+        ask.instead.is_some_and(|earlier| earlier.counted.get() && std::ptr::eq(earlier.pool, self))
+    }
+
+    fn has_room(&self, ask: &Ask<'_>) -> bool {
+        !self.is_limited() || self.is_counted(ask) || self.shared.limits.has_room(&self.spec, ask.priority)
     }
 
     fn is_bounded(&self) -> bool {
@@ -210,7 +260,7 @@ impl Pool {
         if !self.is_bounded() {
             return None;
         }
-        let total = f64::from(self.shared.total.0.load(Ordering::Relaxed)) + 1.0;
+        let total = f64::from(self.shared.limits.carried()) + 1.0;
         let weights = self.assessed.weight(tier)?;
         Some(Bound { for_weight: f64::from(self.spec.hash_bound) / 100.0 * total / weights })
     }
@@ -232,12 +282,19 @@ impl Pool {
         Queue::poll(ticket, cx, || self.may_have_room())
     }
 
-    /// Some server has room, or there is none that room could be waited for.
+    /// The pool and some server have room, or there is none that room could be waited for.
     fn may_have_room(&self) -> bool {
         let blocked = self.mode().blocked;
         let endpoints = || self.selector.members().map(|server| &self.endpoints[server as usize]);
         let mut open = endpoints().filter(|e| e.state() & blocked == 0).peekable();
-        open.peek().is_none() || open.any(|e| e.with_room().is_some())
+        let has_room = !self.is_limited() || self.shared.limits.has_room(&self.spec, Priority::Normal);
+        open.peek().is_none() || has_room && open.any(|e| e.with_room().is_some())
+    }
+
+    /// What the pool carries, and its bound at the moment; none: it has none.
+    pub fn limit_status(&self) -> Option<(u32, u32)> {
+        let limits = &self.shared.limits;
+        self.is_limited().then(|| (limits.carried(), limits.bound(&self.spec)))
     }
 
     /// How many wait.
@@ -304,8 +361,8 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if self.in_total {
-            self.pool.shared.total.0.fetch_sub(1, Ordering::Relaxed);
+        if self.counted.get() {
+            self.pool.shared.limits.leave();
         }
         self.pool.endpoints[self.index as usize].release();
         self.pool.shared.queue.call();

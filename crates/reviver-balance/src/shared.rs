@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::budget::Budget;
 use crate::chance::Cursor;
 use crate::clock::Clock;
+use crate::limits::Limits;
 use crate::lock;
 use crate::queue::Queue;
 
@@ -44,8 +45,8 @@ pub(crate) struct Shared {
     pub clock: Clock,
     pub queue: Arc<Queue>,
     pub budget: Budget,
-    /// Requests that all servers carry, where the algorithm asks for it.
-    pub total: Total,
+    /// Of all servers together.
+    pub limits: Limits,
     /// Where chance comes from.
     pub chance: Cursor,
     /// Changes of servers' states so far.
@@ -56,10 +57,6 @@ pub(crate) struct Shared {
     pub compare_at: AtomicU64,
     changes: Mutex<VecDeque<Change>>,
 }
-
-#[derive(Debug, Default)]
-#[repr(align(64))]
-pub(crate) struct Total(pub AtomicU32);
 
 /// What people know of the whole pool.
 #[derive(Debug, Default)]

@@ -47,6 +47,20 @@ pub struct PoolSpec {
     pub retry_percent: u32,
     /// Besides those: so many in each second.
     pub retries_per_second: u32,
+    /// Requests at the same time, of all servers and workers together; 0: no bound.
+    pub max_requests: u32,
+    /// None: no bound that follows latency.
+    pub adaptive: Option<AdaptiveSpec>,
+}
+
+/// A bound on the requests at the same time that follows latency: see [`crate::Priority`] for who is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AdaptiveSpec {
+    /// It is never less, nor less than 1.
+    pub min: u32,
+    pub max: u32,
+    /// Percent of its long-term mean that latency may reach before the bound is lowered.
+    pub tolerance: u32,
 }
 
 /// How many checks in a row change what is thought of a server.

@@ -170,7 +170,7 @@ impl<'s> Flow<'s> {
                 push(page, "Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
             }
             Slug::NoServer | Slug::Draining | Slug::AuthBusy => push(page, "Retry-After", b"5"),
-            Slug::QueueFull | Slug::QueueTimeout => push(page, "Retry-After", b"1"),
+            Slug::QueueFull | Slug::QueueTimeout | Slug::Overloaded => push(page, "Retry-After", b"1"),
             Slug::RateLimited => {
                 let seconds = self.retry_after().to_string();
                 page.fields.push((Cow::Borrowed("Retry-After"), Cow::Owned(seconds.into_bytes())));

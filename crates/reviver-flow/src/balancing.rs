@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use reviver_balance::{Ask, Choice, Outcome};
+use reviver_balance::{Ask, Choice, Outcome, Priority};
 use reviver_cache::Why;
 use reviver_http::{FieldKind, RequestHead};
 use reviver_plan::{HashOn, Hedge, Pool, Retry};
@@ -32,6 +32,8 @@ enum Picked {
     Server(Command),
     /// There is none with room.
     Full,
+    /// The same, and none is waited for.
+    Shed,
     None,
 }
 
@@ -68,9 +70,15 @@ impl<'s> Flow<'s> {
         let Some(pool) = self.record.pool else {
             return self.connect(Target::Destination, false, Duration::ZERO);
         };
-        match self.pick(pool, false, Duration::ZERO) {
+        let picked = self.pick(pool, false, Duration::ZERO);
+        self.go_on(picked, pool)
+    }
+
+    fn go_on(&mut self, picked: Picked, pool: u32) -> Command {
+        match picked {
             Picked::Server(command) => command,
             Picked::Full => self.wait(pool),
+            Picked::Shed => self.no_server_left(Slug::Overloaded, pool),
             Picked::None => self.no_server_left(Slug::NoServer, pool),
         }
     }
@@ -88,11 +96,8 @@ impl<'s> Flow<'s> {
                 self.record.times.decide =
                     self.record.times.decide.saturating_add(crate::flow::micros32(now - self.mark));
                 self.mark = now;
-                match self.pick(pool, true, Duration::ZERO) {
-                    Picked::Server(command) => command,
-                    Picked::Full => self.wait(pool),
-                    Picked::None => self.no_server_left(Slug::NoServer, pool),
-                }
+                let picked = self.pick(pool, true, Duration::ZERO);
+                self.go_on(picked, pool)
             }
             Waited::Full => self.no_server_left(Slug::QueueFull, pool),
             Waited::Expired => self.no_server_left(Slug::QueueTimeout, pool),
@@ -112,10 +117,12 @@ impl<'s> Flow<'s> {
     fn pick(&mut self, index: u32, queued: bool, pause: Duration) -> Picked {
         let Some(pool) = self.snapshot.pools.get(index as usize) else { return Picked::None };
         let Choosing { hash, pinned } = self.choosing;
-        let ask = Ask { now: self.mark, hash, tried: &self.tried, pinned, queued };
+        let (priority, instead) = (Priority::Normal, self.lease.as_ref());
+        let ask = Ask { now: self.mark, hash, tried: &self.tried, pinned, queued, priority, instead };
         let lease = match pool.choose(&ask) {
             Choice::Server(lease) => lease,
             Choice::Full => return Picked::Full,
+            Choice::Shed => return Picked::Shed,
             Choice::None => return Picked::None,
         };
         let server = lease.index();
@@ -228,7 +235,7 @@ impl<'s> Flow<'s> {
                 self.note_retry(Slug::Forwarded);
                 Some(command)
             }
-            Picked::Full | Picked::None => None,
+            Picked::Full | Picked::Shed | Picked::None => None,
         }
     }
 
@@ -240,6 +247,7 @@ impl<'s> Flow<'s> {
                 self.lease = None;
                 self.wait(pool)
             }
+            Picked::Shed => return Some(self.no_server_left(Slug::Overloaded, pool)),
             Picked::None => return None,
         };
         self.note_retry(slug);
@@ -261,7 +269,9 @@ impl<'s> Flow<'s> {
             return None;
         }
         let Choosing { hash, .. } = self.choosing;
-        let ask = Ask { now, hash, tried: &self.tried, pinned: None, queued: false };
+        // It is the first that there is no room for.
+        let priority = Priority::Low;
+        let ask = Ask { now, hash, tried: &self.tried, pinned: None, queued: false, priority, instead: None };
         let Choice::Server(lease) = balancer.choose(&ask) else { return None };
         let server = lease.index();
         self.hedge_lease = Some(lease);

@@ -99,6 +99,7 @@ slugs! {
     RateLimited "rate_limited" 429 Client "http_request_denied" "More requests came than are let through.";
     QueueFull "queue_full" 503 Proxy "connection_limit_reached" "Too many requests wait for a server.";
     QueueTimeout "queue_timeout" 503 Proxy "connection_limit_reached" "No server had room in time.";
+    Overloaded "overloaded" 503 Proxy "connection_limit_reached" "The servers are busy; requests of this kind are refused first.";
     NoRoute "no_route" 404 Proxy "destination_not_found" "Nothing is served under this address.";
     ClientNotAllowed "client_not_allowed" 403 Client "http_request_denied" "This client may not use the proxy.";
     AuthRequired "auth_required" 407 Client "http_request_denied" "The proxy wants a user name and a password.";

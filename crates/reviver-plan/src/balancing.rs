@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use reviver_balance::{
-    Algorithm, HealthSpec, LatencySpec, Member, OutlierSpec, Pool as Balancer, PoolSpec, SplitState, SuccessRateSpec,
+    AdaptiveSpec, Algorithm, HealthSpec, LatencySpec, Member, OutlierSpec, Pool as Balancer, PoolSpec, SplitState,
+    SuccessRateSpec,
 };
 
 use crate::{Balance, Outlier, Pool, Snapshot, Split};
@@ -45,6 +46,8 @@ fn spec(pool: &Pool) -> PoolSpec {
         panic: pool.panic,
         retry_percent: pool.retry_budget.percent,
         retries_per_second: pool.retry_budget.per_second,
+        max_requests: pool.max_requests,
+        adaptive: pool.adaptive.as_ref().map(|a| AdaptiveSpec { min: a.min, max: a.max, tolerance: a.tolerance }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A plan becomes a snapshot, or an error that names the line to change.
 
-use reviver_balance::{Ask, Choice};
+use reviver_balance::{Ask, Choice, Priority};
 use reviver_http::{HeadLimits, RequestHead, decode_request};
 use reviver_plan::{Action, Plan, Redirect, Route, Snapshot, fingerprint, parse};
 use serde_json::{Value, json};
@@ -139,9 +139,10 @@ fn everything_that_can_be_compiled_is() {
 
     let pool = &snapshot.pools[0];
     let now = std::time::Instant::now();
-    let next = |tried: &[u32]| match pool.choose(&Ask { now, hash: 0, tried, pinned: None, queued: false }) {
+    let ask = Ask { now, hash: 0, tried: &[], pinned: None, queued: false, priority: Priority::Normal, instead: None };
+    let next = |tried: &[u32]| match pool.choose(&Ask { tried, ..ask }) {
         Choice::Server(lease) => Some(lease.index()),
-        Choice::Full | Choice::None => None,
+        _ => None,
     };
     assert_eq!((next(&[]), next(&[0]), next(&[0, 2])), (Some(0), Some(2), None));
     assert!(snapshot.trusted.contains("2001:db8::1".parse().expect("an address")));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use reviver_balance::{Algorithm, Ask, Choice, Pool, PoolSpec, Ticket};
+use reviver_balance::{Algorithm, Ask, Choice, Lease, Pool, PoolSpec, Ticket};
 
 use crate::common::{ALGORITHMS, ask, seconds, spec, take};
 
@@ -24,22 +24,22 @@ impl Wake for Bell {
     }
 }
 
-struct Waiter {
+pub struct Waiter {
     ticket: Ticket,
     bell: Arc<Bell>,
 }
 
 impl Waiter {
-    fn new(pool: &Pool) -> Self {
+    pub fn new(pool: &Pool) -> Self {
         Self { ticket: pool.wait().expect("a place"), bell: Arc::default() }
     }
 
-    fn is_turn(&mut self, pool: &Pool) -> bool {
+    pub fn is_turn(&mut self, pool: &Pool) -> bool {
         let waker = Waker::from(Arc::clone(&self.bell));
         pool.poll_turn(&mut self.ticket, &mut Context::from_waker(&waker)) == Poll::Ready(())
     }
 
-    fn rings(&self) -> usize {
+    pub fn rings(&self) -> usize {
         self.bell.0.swap(0, Ordering::SeqCst)
     }
 }
@@ -222,8 +222,8 @@ fn many_workers_that_wait_are_all_served() {
         for _ in 0..500 {
             let lease = match pool.choose(&ask()) {
                 Choice::Server(lease) => lease,
-                Choice::None => panic!("none"),
-                Choice::Full => wait(&pool),
+                Choice::Full => wait(&pool, &queued()),
+                other => panic!("{other:?}"),
             };
             served.fetch_add(1, Ordering::Relaxed);
             drop(lease);
@@ -235,7 +235,7 @@ fn many_workers_that_wait_are_all_served() {
 }
 
 /// As a worker does it, with a thread that sleeps until it is woken.
-fn wait(pool: &Pool) -> reviver_balance::Lease<'_> {
+pub fn wait<'p>(pool: &'p Pool, ask: &Ask<'_>) -> Lease<'p> {
     struct Thread(std::thread::Thread);
     impl Wake for Thread {
         fn wake(self: Arc<Self>) {
@@ -247,10 +247,10 @@ fn wait(pool: &Pool) -> reviver_balance::Lease<'_> {
     loop {
         match pool.poll_turn(&mut ticket, &mut Context::from_waker(&waker)) {
             Poll::Pending => std::thread::park(),
-            Poll::Ready(()) => match pool.choose(&queued()) {
+            Poll::Ready(()) => match pool.choose(ask) {
                 Choice::Server(lease) => return lease,
                 Choice::Full => {}
-                Choice::None => panic!("none"),
+                other => panic!("{other:?}"),
             },
         }
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use reviver_balance::{Algorithm, Ask, Choice, Lease, Member, Pool, PoolSpec};
+use reviver_balance::{Algorithm, Ask, Choice, Lease, Member, Pool, PoolSpec, Priority};
 
 pub const ALGORITHMS: [Algorithm; 8] = [
     Algorithm::RoundRobin,
@@ -26,7 +26,15 @@ pub fn seconds(seconds: f64) -> Instant {
 }
 
 pub fn ask() -> Ask<'static> {
-    Ask { now: seconds(0.0), hash: 0, tried: &[], pinned: None, queued: false }
+    Ask {
+        now: seconds(0.0),
+        hash: 0,
+        tried: &[],
+        pinned: None,
+        queued: false,
+        priority: Priority::Normal,
+        instead: None,
+    }
 }
 
 pub fn address(index: usize) -> String {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use reviver_balance::{
-    Algorithm, Ask, ChangeKind, Choice, EndpointStatus, HealthSpec, Lease, Member, Outcome, OutlierSpec, Pool, PoolSpec,
+    Algorithm, Ask, ChangeKind, Choice, EndpointStatus, HealthSpec, Lease, Member, Outcome, OutlierSpec, Pool,
+    PoolSpec, Priority,
 };
 
 use crate::common::{ALGORITHMS, address, ask, seconds, server};
@@ -15,6 +16,7 @@ enum Step {
         hash: u64,
         tried: Vec<u32>,
         pinned: Option<u32>,
+        priority: Priority,
     },
     /// Of the leases that are held this one ends so.
     End {
@@ -35,8 +37,9 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let choose = (any::<u64>(), prop::collection::vec(0u32..6, 0..3), prop::option::of(0u32..7))
-        .prop_map(|(hash, tried, pinned)| Step::Choose { hash, tried, pinned });
+    let priority = prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High)];
+    let choose = (any::<u64>(), prop::collection::vec(0u32..6, 0..3), prop::option::of(0u32..7), priority)
+        .prop_map(|(hash, tried, pinned, priority)| Step::Choose { hash, tried, pinned, priority });
     let end = (any::<usize>(), 0u8..4).prop_map(|(lease, outcome)| Step::End { lease, outcome });
     let check = (0u32..6, any::<bool>()).prop_map(|(server, good)| Step::Check { server, good });
     let drain = (0u32..6, any::<bool>()).prop_map(|(server, drained)| Step::Drain { server, drained });
@@ -67,16 +70,18 @@ fn specs() -> impl Strategy<Value = PoolSpec> {
         })
     });
     let bound = prop_oneof![Just(0u32), Just(125)];
-    (members, 0usize..8, bound, outlier, 0u64..20).prop_map(|(members, kind, hash_bound, outlier, slow_start)| {
-        PoolSpec {
-            members,
-            algorithm: ALGORITHMS[kind],
-            hash_bound,
-            outlier,
-            health: Some(HealthSpec { rise: 1, fall: 1 }),
-            slow_start: Duration::from_secs(slow_start),
-            ..PoolSpec::default()
-        }
+    let limits = (prop_oneof![Just(0u32), 1u32..8], 0u32..2);
+    let rest = (bound, outlier, 0u64..20, limits);
+    (members, 0usize..8, rest).prop_map(|(members, kind, (hash_bound, outlier, slow_start, limits))| PoolSpec {
+        members,
+        max_requests: limits.0,
+        queue_max: limits.1,
+        algorithm: ALGORITHMS[kind],
+        hash_bound,
+        outlier,
+        health: Some(HealthSpec { rise: 1, fall: 1 }),
+        slow_start: Duration::from_secs(slow_start),
+        ..PoolSpec::default()
     })
 }
 
@@ -118,9 +123,14 @@ proptest! {
         let mut now = 0.0;
         for step in steps {
             match step {
-                Step::Choose { hash, tried, pinned } => {
-                    let ask = Ask { now: seconds(now), hash, tried: &tried, pinned, queued: false };
-                    let (free, open) = candidates(&pool, &ask);
+                Step::Choose { hash, tried, pinned, priority } => {
+                    let ask = Ask { now: seconds(now), hash, tried: &tried, pinned, priority, ..ask() };
+                    let (mut free, open) = candidates(&pool, &ask);
+                    let is_full = !has_room(&pool, priority);
+                    if is_full {
+                        free.clear();
+                    }
+                    let must_not_wait = priority == Priority::Low || is_full && pool.spec().queue_max == 0;
                     match pool.choose(&ask) {
                         Choice::Server(lease) => {
                             prop_assert!(free.contains(&lease.index()), "{} of {free:?}", lease.index());
@@ -130,7 +140,10 @@ proptest! {
                             prop_assert!(!must_be_primary || !is_backup(&lease.index()) || pinned == Some(lease.index()));
                             leases.push(lease);
                         }
-                        Choice::Full => prop_assert!(free.is_empty() && !open.is_empty(), "{free:?} of {open:?}"),
+                        refused @ (Choice::Full | Choice::Shed) => {
+                            prop_assert!(free.is_empty() && !open.is_empty(), "{free:?} of {open:?}");
+                            prop_assert_eq!(matches!(refused, Choice::Shed), must_not_wait);
+                        }
                         Choice::None => prop_assert!(open.is_empty(), "{open:?}"),
                     }
                 }
@@ -154,6 +167,7 @@ proptest! {
             }
             let carried: u32 = pool.status(seconds(now)).iter().map(|s| s.in_flight).sum();
             prop_assert_eq!(carried as usize, leases.len());
+            prop_assert!(pool.limit_status().is_none_or(|(counted, _)| counted == carried));
         }
         leases.clear();
         prop_assert!(pool.status(seconds(now)).iter().all(|s| s.in_flight == 0));
@@ -180,6 +194,15 @@ proptest! {
         let picks = crate::common::sequence(&pool, 400 * weights.len() as u64);
         prop_assert_eq!(picks.len(), weights.len());
     }
+}
+
+fn has_room(pool: &Pool, priority: Priority) -> bool {
+    let share = match priority {
+        Priority::Low => 0.7,
+        Priority::Normal => 1.0,
+        Priority::High => 1.2,
+    };
+    pool.limit_status().is_none_or(|(carried, bound)| f64::from(carried) < share * f64::from(bound))
 }
 
 fn is_ejected(pool: &Pool, server: u32) -> bool {
