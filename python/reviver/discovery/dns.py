@@ -55,10 +55,10 @@ class Addresses:
                 raise error
         for family, records in told.items():
             self._known[family] = tuple(record.to_text() for record in records.data)
-        ttl = min(records.ttl for records in told.values())
-        if len(told) < len(FAMILIES):
-            ttl = min(ttl, AGAIN_WHEN_EMPTY)
         addresses = [address for family in FAMILIES for address in self._known.get(family, ())]
+        ttl = min(records.ttl for records in told.values())
+        if len(told) < len(FAMILIES) or not addresses:
+            ttl = min(ttl, AGAIN_WHEN_EMPTY)
         there = any(records.exists for records in told.values())
         notes = () if there else (f"there is no name {self._address.host}",)
         return Found(addressed(addresses, self._address.port, self._discover.max_connections), notes), ttl

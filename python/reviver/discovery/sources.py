@@ -16,8 +16,12 @@ _DNS = (
     "dns.rdtypes.ANY.NS", "dns.rdtypes.ANY.OPT", "dns.rdtypes.ANY.SOA", "dns.rdtypes.IN.A", "dns.rdtypes.IN.AAAA",
     "dns.rdtypes.IN.SRV",
 )  # fmt: skip
+_FILE = (
+    "encodings.utf_8_sig", "reviver.config.formats.json", "reviver.config.formats.toml", "reviver.config.formats.yaml",
+    "watchfiles",
+)  # fmt: skip
 _HTTP = ("anyio._backends._asyncio", "anyio.streams.tls", "httpcore._async.http11", "httpx", "ssl")
-NEEDED = {"dns": _DNS, "srv": _DNS, "file": ("watchfiles",), "http": _HTTP, "docker": _HTTP}
+NEEDED = {"dns": _DNS, "srv": _DNS, "file": _FILE, "http": _HTTP, "docker": _HTTP}
 """Modules that each kind of source loads, in part only when it is used."""
 
 

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from reviver.config.models import Discover, Server
 from reviver.config.values import Address
 from reviver.discovery.answers import Answer, Found
-from reviver.discovery.names import Names
+from reviver.discovery.names import AGAIN_WHEN_EMPTY, Names
 from reviver.discovery.polling import Sleep, polled
 
 __all__ = ["Record", "Services", "offered"]
@@ -54,7 +54,8 @@ class Services:
             return Found((), (f"there is no name {self._name}",)), told.ttl
         fields = [record.to_text().split() for record in told.data]
         records = [Record(int(a), int(b), int(c), target) for a, b, c, target in fields]
-        return offered(records, self._discover.max_connections), told.ttl
+        found = offered(records, self._discover.max_connections)
+        return found, told.ttl if found.servers else min(told.ttl, AGAIN_WHEN_EMPTY)
 
 
 def offered(records: Iterable[Record], max_connections: int) -> Found:

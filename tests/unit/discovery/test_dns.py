@@ -97,7 +97,7 @@ def test_a_name_that_does_not_exist_is_an_answer_without_servers(zone: Zone) -> 
     found, _ = answers(source(zone, pauses), 2)
     assert addresses(found) == []
     assert found.notes == ("there is no name app.internal",)  # type: ignore[union-attr]
-    assert pauses.taken == [30]
+    assert pauses.taken == [5]
 
 
 def test_a_name_without_addresses_is_asked_again_soon(zone: Zone) -> None:
@@ -106,7 +106,7 @@ def test_a_name_without_addresses_is_asked_again_soon(zone: Zone) -> None:
     pauses = Pauses()
     found, _ = answers(source(zone, pauses), 2)
     assert addresses(found) == []
-    assert pauses.taken == [30]
+    assert pauses.taken == [5]
 
 
 def test_a_name_server_that_fails_is_asked_again_less_and_less_often(zone: Zone) -> None:
@@ -122,7 +122,7 @@ def test_a_name_server_that_fails_is_asked_again_less_and_less_often(zone: Zone)
     *failures, found, _ = answers(source(zone, pauses), 8, mend)
     assert {reason(failure) for failure in failures} == {f"app.internal A: 127.0.0.1:{zone.port}: SERVFAIL"}
     assert addresses(found) == ["10.0.0.1:8080"]
-    assert pauses.taken == [1, 2, 5, 10, 30, 30, 30]
+    assert pauses.taken == [1, 2, 5, 10, 30, 30, 5]
 
 
 def test_no_failure_is_followed_by_a_look_before_the_least_time(zone: Zone) -> None:
@@ -150,7 +150,7 @@ def test_addresses_of_a_family_of_which_nothing_is_heard_stay(zone: Zone) -> Non
     assert addresses(both) == ["10.0.0.1:8080", "[2001:db8::1]:8080"]
     assert addresses(half) == ["10.0.0.2:8080", "[2001:db8::1]:8080"]
     assert addresses(gone) == ["10.0.0.2:8080"]
-    assert pauses.taken == [300, 30], "it is soon asked again"
+    assert pauses.taken == [300, 5], "it is soon asked again"
 
 
 def test_a_silent_name_server_is_a_failure_in_time(zone: Zone) -> None:

@@ -81,7 +81,7 @@ def test_a_service_that_does_not_exist_is_an_answer_without_servers(zone: Zone) 
     found, _ = answers(source(zone, pauses), 2)
     assert addresses(found) == []
     assert found.notes == (f"there is no name {NAME}",)  # type: ignore[union-attr]
-    assert pauses.taken == [30]
+    assert pauses.taken == [5]
 
 
 def test_it_fails_and_recovers(zone: Zone) -> None:
