@@ -177,12 +177,15 @@ pub async fn run(
             Command::Wait { pool } => {
                 drop_upstream(connection, work, &mut carried);
                 let event = Box::pin(waiting::turn(connection, work, snapshot, pool, &mut carried.place)).await;
-                flow.step(event, Instant::now())
+                let next = flow.step(event, Instant::now());
+                if !matches!(next, Command::Wait { .. }) {
+                    // It has a server, or waits no more: it keeps nobody waiting while it is told so.
+                    carried.place = None;
+                }
+                next
             }
             Command::Connect { target, fresh, pause } => {
                 drop_upstream(connection, work, &mut carried);
-                // It has a server: others may have the turn.
-                carried.place = None;
                 if let Some(mirror) = flow.mirror().filter(|_| flow.record.attempts == 1) {
                     Box::pin(mirror::copy(connection, work, snapshot, &flow, mirror)).await;
                 }

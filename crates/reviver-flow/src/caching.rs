@@ -118,6 +118,7 @@ impl<'s> Flow<'s> {
                 }
                 // Servers that were asked before may be asked again: it is another request.
                 self.tried.clear();
+                self.lease = None;
                 caching.validators = validators;
                 caching.on_error = on_error;
                 caching.whole = whole;
@@ -130,6 +131,8 @@ impl<'s> Flow<'s> {
     }
 
     pub(crate) fn serve(&mut self, why: Why) -> Command {
+        // No server has to do with it any more.
+        self.lease = None;
         self.record.reason = Reason::new(Slug::Cached, self.cache_rule());
         self.state = State::Relay;
         Command::Serve(why)

@@ -38,7 +38,10 @@ class Server(Section):
     weight: Count = Field(
         default=1, ge=0, le=1000, description="Its share of the requests in relation to the others; 0 takes none."
     )
-    backup: Flag = Field(default=False, description="Whether it is used only when no other server is up: backups are for servers that fail, not for load.")
+    backup: Flag = Field(
+        default=False,
+        description="Whether it is used only when no other server is up: backups are for servers that fail, not for load.",
+    )
     max_connections: Count = Field(
         default=0,
         ge=0,
