@@ -42,7 +42,7 @@ pub fn take_over<'s>(
     won: Won<'s>,
 ) {
     let Won { upstream, exchange, work: mut other } = won;
-    flow.hedge_won(upstream.address, upstream.reused);
+    flow.hedge_won(upstream.address, upstream.reused, Instant::now());
     if let Some(old) = carried.exchange.replace(exchange) {
         old.give_up(connection, work);
     }

@@ -275,12 +275,16 @@ impl<'s> Flow<'s> {
         let Choice::Server(lease) = balancer.choose(&ask) else { return None };
         let server = lease.index();
         self.hedge_lease = Some(lease);
+        self.hedge_began = Some(now);
         self.record.attempts = self.record.attempts.saturating_add(1);
         Some(Target::Server { pool, server })
     }
 
     /// The second try has answered first: it is the one that counts.
-    pub fn hedge_won(&mut self, address: SocketAddr, reused: bool) {
+    pub fn hedge_won(&mut self, address: SocketAddr, reused: bool, now: Instant) {
+        // The first takes so long at least.
+        self.observe(Outcome::Success(crate::flow::micros(now - self.mark)), now);
+        self.mark = self.hedge_began.unwrap_or(self.mark);
         self.lease = self.hedge_lease.take();
         if let Some(lease) = &self.lease {
             self.tried.push(lease.index());

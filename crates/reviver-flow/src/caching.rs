@@ -232,6 +232,8 @@ impl<'s> Flow<'s> {
         let start = out.len();
         let forward = self.role == Role::Forward;
         let forwarding = forward || self.snapshot.trusted.contains(self.client.peer.ip());
+        let variant = self.variant().map(|(split, v)| (split.name.as_str(), self.snapshot.pool(v.pool)));
+        let variant = variant.and_then(|(split, pool)| Some((split, pool?.name.as_str())));
         let Some(caching) = &mut self.caching else { return };
         write_key(&caching.rules.key, scheme, head, out);
         // What goes to the upstream and may change its answer is part of the key, or one client could choose what
@@ -255,10 +257,12 @@ impl<'s> Flow<'s> {
                 out.extend_from_slice(head.value(field));
             }
         }
-        if let Some(chosen) = self.record.chosen {
-            // Variants are different applications.
-            out.extend_from_slice(b"\n#");
-            out.extend_from_slice(itoa::Buffer::new().format(chosen.side.variant).as_bytes());
+        if let Some((split, pool)) = variant {
+            // Variants are different applications, whatever place and share a reload gives them.
+            for name in [split, pool] {
+                out.extend_from_slice(b"\n#");
+                out.extend_from_slice(name.as_bytes());
+            }
         }
         caching.key.clear();
         caching.key.extend_from_slice(&out[start..]);

@@ -70,6 +70,7 @@ pub struct Flow<'s> {
     pub(crate) lease: Option<Lease<'s>>,
     /// The same of a second try that is under way.
     pub(crate) hedge_lease: Option<Lease<'s>>,
+    pub(crate) hedge_began: Option<Instant>,
     pub(crate) choosing: Choosing,
     /// The variant of a split that this request gets whoever asks.
     pub(crate) given: Option<Side>,
@@ -119,6 +120,7 @@ impl<'s> Flow<'s> {
             tried: SmallVec::new(),
             lease: None,
             hedge_lease: None,
+            hedge_began: None,
             choosing: Choosing::default(),
             given: None,
             new_person: None,
@@ -555,6 +557,7 @@ impl<'s> Flow<'s> {
 
     fn done(&mut self) -> Command {
         self.lease = None;
+        self.hedge_lease = None;
         self.state = State::Over;
         Command::Done
     }

@@ -14,6 +14,8 @@ const ID_LENGTH: usize = 32;
 pub struct Chosen {
     pub split: u32,
     pub side: Side,
+    /// The request itself asked for it: no trial counts it.
+    pub forced: bool,
 }
 
 impl<'s> Flow<'s> {
@@ -21,14 +23,15 @@ impl<'s> Flow<'s> {
     pub(crate) fn choose_variant(&mut self, index: u32, head: &RequestHead) -> Option<u32> {
         let split = self.snapshot.split(index)?;
         let state = self.snapshot.splits.get(index as usize)?;
-        let side = match self.given.or_else(|| self.forced(index, split, head)) {
+        let forced = self.forced(index, split, head);
+        let side = match self.given.or(forced) {
             Some(side) => side,
             None => {
                 let id = self.person_of(split, head);
                 state.side(id)
             }
         };
-        self.record.chosen = Some(Chosen { split: index, side });
+        self.record.chosen = Some(Chosen { split: index, side, forced: forced.is_some() });
         let variant = split.variants.get(side.variant as usize)?;
         self.note(Phase::Route, VerdictKind::Continue, Reason::new(Slug::Forwarded, Rule::Split(index)), || {
             let weight = state.weights().get(side.variant as usize).copied().unwrap_or(0);
@@ -134,9 +137,16 @@ impl<'s> Flow<'s> {
         let table = self.snapshot.stickies.get(index as usize).and_then(Option::as_ref);
         if let (Some(sticky), Some(value)) = (sticky, table.and_then(|t| t.value(server)))
             && self.choosing.pinned() != Some(server)
+            && !self.pinned_is_up(index)
         {
             self.write_cookie(&sticky.cookie, value.as_bytes(), sticky.max_age, sink);
         }
+    }
+
+    /// A client that another server has helped out for a moment stays bound to its own.
+    fn pinned_is_up(&self, pool: u32) -> bool {
+        let balancer = self.snapshot.pools.get(pool as usize);
+        self.choosing.pinned().zip(balancer).is_some_and(|(server, balancer)| !balancer.is_down(server))
     }
 
     fn write_cookie(&self, name: &str, value: &[u8], max_age: u64, sink: &mut impl FieldSink) {

@@ -20,7 +20,7 @@ const STATUSES: usize = 600;
 #[derive(Debug)]
 pub(super) struct Variant {
     pub group: Group,
-    /// Flows that were not served from the cache: by the status that the client got.
+    /// Flows that were not served from the cache, and did not choose their variant: by the status that the client got.
     statuses: Box<[AtomicU64]>,
     /// Of these, answered with 5xx or broken off.
     errors: AtomicU64,
@@ -35,7 +35,7 @@ impl Default for Variant {
 
 impl Variant {
     pub fn observe(&self, record: &Record) {
-        if record.cache.is_some_and(|c| c.age.is_some()) {
+        if record.cache.is_some_and(|c| c.age.is_some()) || record.chosen.is_some_and(|c| c.forced) {
             return;
         }
         self.group.observe(record, record.status, record.times.first_byte.map(u64::from));
