@@ -36,7 +36,7 @@ class Autopilot:
         has it after a start.
 
         Raises:
-            ValueError: The state is of another version.
+            ValueError: The state is of another version, or makes no sense.
             KeyError, TypeError: It is no state.
         """
         self._settings = settings
@@ -271,12 +271,16 @@ class Autopilot:
             raise ValueError(f"version {state['version']!r}; this is version {VERSION}")
         if state["dry_run"] != self._settings.dry_run:
             return
-        walk = Walk(**state["walk"])
+        walk = Walk.read(state["walk"])
         self._seen = None if state["seen"] is None else Sides.of(state["seen"])
         self._now = state["now"]
         self._judgements = list(state["judgements"])
         if state["settings"] == fingerprint(self._settings):
+            if not all(0 <= step < len(self._settings.steps) for step in (walk.step, walk.asks or 0)):
+                raise ValueError("its walk is at a step that is not there")
             self._trial.load(state["trial"])
+            # what cannot be judged by must not hold a canary where it is
+            self._trial.judge(self._now, walk.step, walk.weight, 0.0)
             if walk.asks is not None:
                 # whoever was asked has told nobody
                 walk.ask_at = walk.ask_at or self._now

@@ -1,9 +1,14 @@
 """Where a walk is."""
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
+from reviver.canary.actions import FULL
 from reviver.canary.settings import Settings
 
 Phase = Literal["new", "before", "walking", "after", "paused", "aborted", "promoted"]
@@ -37,8 +42,19 @@ class Walk:
     """Seconds that steps have lasted, by index."""
 
     def save(self) -> dict[str, Any]:
-        """As JSON; the way back is `Walk(**saved)`."""
+        """As JSON; `read` is the way back."""
         return asdict(self)
+
+    @classmethod
+    def read(cls, saved: Mapping[str, Any]) -> "Walk":
+        """From `save`. Raises ValueError where it is of another form, or no walk can be there."""
+        # as JSON even strict rules take an object for it
+        walk = TypeAdapter(cls).validate_json(json.dumps(dict(saved)), strict=True)
+        times = [time for time in (walk.begun, walk.ask_at, *walk.took.values()) if time is not None]
+        gates = walk.phase in ("before", "after")
+        if not (0 <= walk.weight <= FULL and all(map(math.isfinite, times)) and gates == (walk.asks is not None)):
+            raise ValueError("its walk makes no sense")
+        return walk
 
 
 def fingerprint(settings: Settings) -> str:

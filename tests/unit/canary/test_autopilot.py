@@ -403,6 +403,28 @@ def test_states_of_other_versions_are_refused() -> None:
         Autopilot(FAST, {"version": 1})
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"weight": 20_000},
+        {"weight": -1},
+        {"weight": "1000"},
+        {"step": 3},
+        {"step": -1},
+        {"phase": "running"},
+        {"phase": "after"},
+        {"phase": "after", "asks": 7},
+        {"begun": float("nan")},
+    ],
+)
+def test_a_walk_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    """It would hold the canary where it is, and judge it no more."""
+    state = World().run(3).pilot.state()
+    Autopilot(FAST, state)
+    with pytest.raises(ValueError, match=r"walk|Walk"):
+        Autopilot(FAST, {**state, "walk": {**state["walk"], **wrong}})
+
+
 def test_a_clock_that_goes_back_does_no_harm() -> None:
     world = World().run(3)
     world.now -= 3_600
