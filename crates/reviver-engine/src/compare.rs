@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 /// Kinds of differences that are told apart, for each mirror; more are only counted.
 const MOST_GROUPS: usize = 200;
+/// Characters of a path that are remembered.
+const MOST_PATH: usize = 200;
 /// Paths that are remembered for each kind.
 const MOST_PATHS: usize = 5;
 
@@ -50,7 +52,7 @@ impl Differences {
         };
         judge(
             "status",
-            [first, second, other].map(|s| if s.whole { s.status.to_string() } else { "broken off".into() }),
+            [first, second, other].map(|s| if s.whole { s.status.to_string() } else { "no answer".into() }),
         );
         for name in &compare.headers {
             judge(&format!("header {name}"), [first, second, other].map(|s| shown(s, name)));
@@ -120,6 +122,7 @@ impl Mirrors {
         for what in differences.noise {
             *report.noise.entry(what).or_default() += 1;
         }
+        let path: String = path.chars().take(MOST_PATH).collect();
         for (what, one, other) in differences.found {
             // Each body is another: what counts is that they differ.
             let (one, other) = if what == "body" { Default::default() } else { (one, other) };
@@ -130,8 +133,8 @@ impl Mirrors {
             }
             let group = report.groups.entry(key).or_default();
             group.count += 1;
-            if group.paths.len() < MOST_PATHS && !group.paths.iter().any(|p| p == path) {
-                group.paths.push(path.to_owned());
+            if group.paths.len() < MOST_PATHS && !group.paths.contains(&path) {
+                group.paths.push(path.clone());
             }
         }
     }
@@ -194,7 +197,7 @@ mod tests {
         let broken = Sight { whole: false, ..good.clone() };
         assert_eq!(Differences::between(&good, &broken, &good, &compare()), None);
         let differences = Differences::between(&good, &good, &broken, &compare()).expect("a comparison");
-        assert_eq!(differences.found, [("status".to_owned(), "200".to_owned(), "broken off".to_owned())]);
+        assert_eq!(differences.found, [("status".to_owned(), "200".to_owned(), "no answer".to_owned())]);
     }
 
     #[test]

@@ -355,7 +355,7 @@ pub async fn run(
     flow.record.bytes_out += carried.written + work.interim;
     flow.record.response_body += carried.own_body;
     if let Some(job) = connection.job_mut() {
-        job.ended(flow.record.ending);
+        job.ended(flow.record.ending, flow.record.status == flow.record.upstream_status);
         // It is no client's request.
         return Then::Close;
     }

@@ -64,9 +64,10 @@ impl Shadow {
         }
     }
 
-    pub fn ended(&mut self, ending: Ending) {
+    /// `answered`: by a server, and not by the proxy in its place.
+    pub fn ended(&mut self, ending: Ending, answered: bool) {
         if let Some(seen) = &mut self.seen {
-            seen.whole = ending == Ending::Complete;
+            seen.whole = ending == Ending::Complete && answered;
         }
     }
 }

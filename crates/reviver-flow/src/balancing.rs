@@ -46,7 +46,7 @@ impl<'s> Flow<'s> {
             let table = self.snapshot.stickies.get(index as usize)?.as_ref()?;
             // Of several cookies of the name, as of paths, the first that is one of ours.
             head.values(FieldKind::Cookie).find_map(|cookies| {
-                reviver_policy::cookie_value(cookies, sticky.cookie.as_bytes()).and_then(|value| table.server(value))
+                reviver_policy::cookie_values(cookies, sticky.cookie.as_bytes()).find_map(|value| table.server(value))
             })
         });
         Choosing { hash, pinned }
@@ -60,7 +60,7 @@ impl<'s> Flow<'s> {
             HashOn::Header(name) => head.values_of(name.as_bytes()).next().map_or_else(by_client, xxh3_64),
             HashOn::Cookie(name) => head
                 .values(FieldKind::Cookie)
-                .find_map(|cookies| reviver_policy::cookie_value(cookies, name.as_bytes()))
+                .find_map(|cookies| reviver_policy::cookie_values(cookies, name.as_bytes()).next())
                 .map_or_else(by_client, xxh3_64),
         }
     }
@@ -117,7 +117,7 @@ impl<'s> Flow<'s> {
     fn pick(&mut self, index: u32, queued: bool, pause: Duration) -> Picked {
         let Some(pool) = self.snapshot.pools.get(index as usize) else { return Picked::None };
         let Choosing { hash, pinned } = self.choosing;
-        let (priority, instead) = (Priority::Normal, self.lease.as_ref());
+        let (priority, instead) = (self.priority(), self.lease.as_ref());
         let ask = Ask { now: self.mark, hash, tried: &self.tried, pinned, queued, priority, instead };
         let lease = match pool.choose(&ask) {
             Choice::Server(lease) => lease,
@@ -137,6 +137,16 @@ impl<'s> Flow<'s> {
             || format!("server {address}"),
         );
         Picked::Server(self.connect(Target::Server { pool: index, server }, false, pause))
+    }
+
+    /// Copies are refused first.
+    fn priority(&self) -> Priority {
+        match self.route().map(|r| r.priority) {
+            _ if self.shadow.is_some() => Priority::Low,
+            Some(reviver_plan::Priority::Low) => Priority::Low,
+            Some(reviver_plan::Priority::High) => Priority::High,
+            _ => Priority::Normal,
+        }
     }
 
     /// What is held against the server in use.

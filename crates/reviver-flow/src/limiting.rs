@@ -65,7 +65,7 @@ impl<'s> Flow<'s> {
             }
             LimitBy::Cookie(name) => head
                 .values(FieldKind::Cookie)
-                .find_map(|cookies| reviver_policy::cookie_value(cookies, name.as_bytes()))
+                .find_map(|cookies| reviver_policy::cookie_values(cookies, name.as_bytes()).next())
                 .map_or_else(client, reviver_policy::value_key),
         }
     }

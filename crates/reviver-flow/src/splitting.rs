@@ -71,7 +71,7 @@ impl<'s> Flow<'s> {
             }
             SplitSticky::Cookie(cookie) => {
                 let known = head.values(FieldKind::Cookie).find_map(|cookies| {
-                    reviver_policy::cookie_value(cookies, cookie.name.as_bytes()).filter(|id| is_id(id))
+                    reviver_policy::cookie_values(cookies, cookie.name.as_bytes()).find(|id| is_id(id))
                 });
                 if let Some(id) = known {
                     return Some(person(&split.name, id));
@@ -93,7 +93,7 @@ impl<'s> Flow<'s> {
             let split = self.snapshot.split(self.record.chosen?.split)?;
             split.mirror.as_ref().filter(|m| m.pool != pool)
         };
-        let mirror = route.mirror.as_ref().or_else(of_split);
+        let mirror = route.mirror.as_ref().filter(|m| m.pool != pool).or_else(of_split);
         let Some(mirror) = mirror.filter(|m| m.percent > 0) else { return };
         if self.chance() % 10_000 < u64::from(mirror.percent) {
             self.mirrored = Some(mirror);
@@ -108,7 +108,7 @@ impl<'s> Flow<'s> {
     /// What the mirror is known by: the name of the route or the split that has it.
     pub fn mirror_name(&self) -> Option<&'s str> {
         let route = self.route()?;
-        if route.mirror.is_some() {
+        if route.mirror.as_ref().is_some_and(|m| self.mirrored.is_some_and(|mirrored| std::ptr::eq(m, mirrored))) {
             return Some(&route.name);
         }
         self.snapshot.split(self.record.chosen?.split).map(|s| s.name.as_str())

@@ -30,11 +30,11 @@ pub(crate) fn cookie_matches(cookies: &[u8], name: &[u8], pattern: &Pattern) -> 
         .any(|pair| cut(pair.trim_ascii(), b'=').is_some_and(|(key, value)| key == name && pattern.matches(value)))
 }
 
-/// The value of the first cookie of that name in a `Cookie` value.
-pub fn cookie_value<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    cookies
-        .split(|&b| b == b';')
-        .find_map(|pair| cut(pair.trim_ascii(), b'=').and_then(|(key, value)| (key == name).then_some(value)))
+/// The values of the cookies of that name in a `Cookie` value: of several paths and domains there may be several.
+pub fn cookie_values<'a>(cookies: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    let named =
+        move |pair: &'a [u8]| cut(pair.trim_ascii(), b'=').filter(|(key, _)| *key == name).map(|(_, value)| value);
+    cookies.split(|&b| b == b';').filter_map(named)
 }
 
 fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {

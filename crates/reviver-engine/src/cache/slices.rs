@@ -63,9 +63,9 @@ impl Job {
         }
     }
 
-    pub fn ended(&mut self, ending: Ending) {
+    pub fn ended(&mut self, ending: Ending, answered: bool) {
         if let Self::Shadow(shadow) = self {
-            shadow.ended(ending);
+            shadow.ended(ending, answered);
         }
     }
 }
