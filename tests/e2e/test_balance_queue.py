@@ -174,22 +174,20 @@ def test_who_waits_too_long(stack: ExitStack) -> None:
             assert not servers[0].seen("/late")
 
 
-def test_a_backup_takes_what_the_others_have_no_room_for(stack: ExitStack) -> None:
-    """And the queue begins where that is full too."""
+def test_a_backup_is_not_for_overflow(stack: ExitStack) -> None:
+    """It is for when no other server is left; a full one is not gone."""
     with fleet(2) as (a, spare):
         gates = with_gates([a, spare])
         servers: list[Config] = [
-            {"address": a.address, "max_connections": 2},
+            {"address": a.address, "max_connections": 1},
             {"address": spare.address, "backup": True, "max_connections": 1},
         ]
         with Proxy(reverse(servers)) as proxy:
-            held_one_by_one(stack, proxy.port, gates, 2)
-            assert [gate.holding for gate in gates] == [2, 0]
             held_one_by_one(stack, proxy.port, gates, 1)
-            assert [gate.holding for gate in gates] == [2, 1]
             queued(stack, proxy, "/waits")
             gates[0].release()
-            gates[0].wait_came(3)
+            gates[0].wait_came(2)
+            assert not gates[1].came
             for gate in gates:
                 gate.open()
 
