@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from reviver.config.discovering import check_discover
 from reviver.config.findings import Finding
-from reviver.config.mirroring import mirrored
+from reviver.config.mirroring import bounded, mirrored
 from reviver.config.models import Config, Health, Outlier, Pool, Reverse
 from reviver.config.positions import KeyPath
 
@@ -78,7 +78,7 @@ def _balance(pool: Pool, path: KeyPath, written: Written) -> Iterator[Finding]:
                     f"write balance: {' or '.join(balancers)}",
                     at_key=True,
                 )
-    bound = any(
+    bound = bounded(pool, path, written) or any(
         server.max_connections or not _read(server, "max_connections", (*path, "servers", index), written)
         for index, server in enumerate(pool.servers)
     )
@@ -88,8 +88,8 @@ def _balance(pool: Pool, path: KeyPath, written: Written) -> Iterator[Finding]:
     if written((*path, "queue")) and not bound:
         yield Finding(
             (*path, "queue"),
-            "none ever waits: no server has a bound on what it takes",
-            "give servers max_connections",
+            "none ever waits: there is no bound on what servers take",
+            "give servers max_connections, or the pool max_requests",
             "warning",
             at_key=True,
         )

@@ -6,7 +6,7 @@ from reviver.config.findings import Finding, named
 from reviver.config.models import Config, Pool, Reverse, Route, Split
 from reviver.config.positions import KeyPath
 
-__all__ = ["check_mirrors", "mirrored"]
+__all__ = ["bounded", "check_mirrors", "mirrored"]
 
 Written = Callable[[KeyPath], bool]
 
@@ -108,7 +108,7 @@ def _priority(route: Route, path: KeyPath, reverse: Reverse, written: Written) -
     names = {route.pool} if split is None else {split.stable, split.canary, *(split.variants or ())}
     pools = {name: pool for name, pool in reverse.pools.items() if name in names}
     # of a route that goes nowhere, and of pools that are not there, more is said elsewhere
-    if not pools or any(_bounded(pool, ("reverse", "pools", name), written) for name, pool in pools.items()):
+    if not pools or any(bounded(pool, ("reverse", "pools", name), written) for name, pool in pools.items()):
         return
     yield Finding(
         at,
@@ -119,7 +119,7 @@ def _priority(route: Route, path: KeyPath, reverse: Reverse, written: Written) -
     )
 
 
-def _bounded(pool: Pool, path: KeyPath, written: Written) -> bool:
+def bounded(pool: Pool, path: KeyPath, written: Written) -> bool:
     """Whether one of its bounds is there; one that is wrong, and was cut out, is."""
     if pool.max_requests or pool.adaptive is not None:
         return True

@@ -12,7 +12,7 @@ from reviver.config.formats import parse
 from reviver.errors import ConfigurationError
 from tests.support.cases import FOLDER, Case
 
-NAMES = ("mirrors*", "overload*", "connections_per_client*")
+NAMES = ("mirrors*", "overload*", "connections_per_client*", "hedge*")
 GOOD = [
     case for name in NAMES for path in sorted(FOLDER.glob(f"{name}.case")) if (case := Case.read(path)).plan is not None
 ]

@@ -107,7 +107,7 @@ class Sticky(Section):
 
 
 class Queue(Section):
-    """Requests that wait, first come first served, while each server has as many as its `max_connections`."""
+    """Requests that wait, first come first served, while the servers or the pool have as many as they may."""
 
     max: Count = Field(
         default=100, ge=0, le=1_000_000, description="So many wait at most, further ones get 503; 0: none waits."

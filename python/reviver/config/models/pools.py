@@ -40,7 +40,8 @@ class Server(Section):
     )
     backup: Flag = Field(
         default=False,
-        description="Whether it is used only when no other server is up: backups are for servers that fail, not for load.",
+        description="Whether it is used only when no other server is up: backups are for servers that fail, not for "
+        "load.",
     )
     max_connections: Count = Field(
         default=0,
@@ -109,7 +110,8 @@ class Pool(Section):
     )
     queue: Queue = Field(
         default=Queue.model_construct(),
-        description="Requests that wait while each server has as many as its `max_connections`.",
+        description="Requests that wait while each server has as many as its `max_connections`, or the pool as many as "
+        "its `max_requests` or `adaptive` let through.",
     )
     panic: Percent = Field(
         default=Percent(0),
@@ -120,13 +122,13 @@ class Pool(Section):
     )
     max_requests: Annotated[CountOrNone | None, Said("`none`")] = Field(
         default=None,
-        description="Requests at the same time, of all servers and all workers together; further ones get 503 at once, "
-        "by the `priority` of their route. `none` is no bound.",
+        description="Requests at the same time, of all servers and all workers together; further ones wait in the "
+        "`queue`, and get 503 where it has no room or the `priority` of their route is `low`. `none` is no bound.",
         examples=[1000],
     )
     adaptive: Annotated[Adaptive | None, OnOff(), Said("`false`")] = Field(
         default=None,
-        description="A bound like `max_requests` that follows the latency of the pool.",
+        description="A bound like `max_requests` that follows the latency of the pool; of both the lower one holds.",
         examples=[True, {"min": 20, "tolerance": "200%"}],
     )
     tls: Annotated[UpstreamTls, Switch()] | None = Field(

@@ -246,7 +246,7 @@ class Route(Section):
     priority: Priority = Field(
         default="normal",
         description="Who is refused first where a pool has `max_requests` or `adaptive`: `low` takes no more than 70% "
-        "of what they let through, `high` may go 20% beyond.",
+        "of what they let through and never waits, `high` may go 20% beyond.",
     )
 
 
