@@ -218,7 +218,7 @@ BOTH = Settings(quantiles={0.95: 0.2})
 ERRORS = Settings()
 EQUAL = [
     Scenario("no difference, 0.5 % errors", settings=BOTH),
-    Scenario("no difference, 1 % errors", errors=0.01, settings=ERRORS),
+    Scenario("no difference, 1 % errors, errors alone", errors=0.01, settings=ERRORS),
     Scenario("no difference, both double and halve", swing=2, settings=BOTH),
 ]
 WORSE = [

@@ -2,11 +2,16 @@
 
     settings   what a configuration asks of it
     counters   what both sides have answered, and what has come in addition
-    evidence   e-values of two samples of yes and no: the tests
-    judge      the tests of all metrics over a walk
-    intervals  confidence sequences, for people and for the step that has no stable side left
     autopilot  steps, gates, commands, state
+    walk       where it is
+    trial      what was counted at a step, and the verdict on it
+    judge      the tests of all metrics
+    metrics    the tests of one: shares of requests, quantiles of latency
+    process    evidence over a walk, from that of blocks
+    evidence   e-values of blocks
+    intervals  confidence sequences, for people
     status     what `reviver canary status` shows
+    words      numbers as people read them
 
 Nothing here does I/O or reads a clock: the time is an argument, what is to be done comes back as actions. What is
 promised, and why these tests, stands in docs/decisions/0017-canary-judgement.md.

@@ -61,16 +61,11 @@ class Judge:
         for column, share in enumerate(self.shares.values()):
             share.feed(block.canary, block.canary_yes[:, column], block.baseline, block.baseline_yes[:, column])
         if self.quantiles:
-            self._past.widen(block.edges)
-            canary, baseline = (self._by_edge(block, part) for part in (block.canary_latency, block.baseline_latency))
+            past, uppers = self._past, block.edges
+            above, below = past.exceeded(uppers, block.canary_latency), past.exceeded(uppers, block.baseline_latency)
             for quantile in self.quantiles.values():
-                quantile.feed(self._past, canary, baseline)
-            self._past.add(baseline)
-
-    def _by_edge(self, block: Block, part: Array) -> Array:
-        counts = np.zeros((self._runs, len(self._past.edges)))
-        counts[:, np.searchsorted(self._past.edges, block.edges)] = part
-        return counts
+                quantile.feed(past, above, below)
+            past.add(uppers, block.baseline_latency)
 
     def harms(self) -> dict[str, Array]:
         """Logarithms of the evidence of harm, by metric."""

@@ -81,9 +81,19 @@ class Past:
         counts[:, np.searchsorted(edges, self._uppers)] = self.counts[:, np.searchsorted(self.edges, self._uppers)]
         self.edges, self.counts, self._uppers = edges, counts, together
 
-    def add(self, counts: Array) -> None:
-        """A block's requests by edge."""
-        self.counts += counts
+    def exceeded(self, uppers: Array, counts: Array) -> Array:
+        """How many of a block's requests, by its own buckets, are above each edge; all in a last column.
+
+        That column is the one of index -1, for what is below every edge.
+        """
+        total = counts.sum(axis=1, keepdims=True)
+        within = np.concatenate([np.zeros_like(total), np.cumsum(counts, axis=1)], axis=1)
+        return np.concatenate([total - within[:, np.searchsorted(uppers, self.edges, side="right")], total], axis=1)
+
+    def add(self, uppers: Array, counts: Array) -> None:
+        """A block's requests by its own buckets."""
+        self.widen(uppers)
+        self.counts[:, np.searchsorted(self.edges, uppers)] += counts
         total = self.counts.sum(axis=1)
         self.counts *= np.minimum(1, REMEMBERED / np.maximum(total, 1))[:, None]
 
@@ -111,12 +121,6 @@ class Past:
         return np.asarray(_pick(rates, low) * (1 - portion) + _pick(rates, high) * portion)
 
 
-def exceeding(counts: Array) -> Array:
-    """Requests above each edge, with those above none in the last column: that of index -1."""
-    total = counts.sum(axis=1, keepdims=True)
-    return np.concatenate([total - np.cumsum(counts, axis=1), total], axis=1)
-
-
 class Quantile:
     """A quantile of latency, by how often thresholds near the stable one are exceeded."""
 
@@ -126,14 +130,16 @@ class Quantile:
         self._quantile = quantile
         self._margin = margin
 
-    def feed(self, past: Past, canary: Array, baseline: Array) -> None:
-        """A block of each run by edges of `past`, which does not hold it yet."""
+    def feed(self, past: Past, above: Array, below: Array) -> None:
+        """A block of each run: how many are above each edge of `past`, of canary and baseline.
+
+        `past` does not hold the block yet: thresholds are chosen before what is compared by them is known.
+        """
         total = past.counts.sum(axis=1)
-        above, below = exceeding(canary), exceeding(baseline)
         having = (total * (1 - self._quantile) >= KNOWN) & (above[:, -1] > 0) & (below[:, -1] > 0)
         if not having.any():
             return
-        rate = (exceeding(past.counts) + 0.5) / (total[:, None] + 1)
+        rate = (past.exceeded(past.edges, past.counts) + 0.5) / (total[:, None] + 1)
         at = np.argmax(np.cumsum(past.counts, axis=1) >= self._quantile * total[:, None] - TINY, axis=1)
         factor = 1 + self._margin
         # one threshold for both sides: halfway to the margin, where a canary that is slower as a whole shows most; and

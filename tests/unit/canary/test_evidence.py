@@ -115,11 +115,17 @@ def test_a_quantile_of_little_has_no_upper_bound() -> None:
 
 def test_every_bucket_has_its_lower_bound_among_the_edges() -> None:
     past = Past(1)
-    past.widen(np.array([2_000.0]))
-    past.add(np.array([[0.0, 7.0]]))
+    past.add(np.array([2_000.0]), np.array([[7.0]]))
     past.widen(np.array([1_000.0, 1_920.0]))
     assert past.edges.tolist() == pytest.approx([1_000 / 1.07, 1_000, 1_920 / 1.07, 1_920, 2_000])
     assert past.counts.tolist() == [[0, 0, 0, 0, 7]]
+
+
+def test_what_is_above_an_edge_is_counted_by_buckets_that_are_new_too() -> None:
+    past = Past(1)
+    past.widen(np.array([1_000.0, 1_050.0]))
+    above = past.exceeded(np.array([980.0, 1_020.0, 4_000.0]), np.array([[1.0, 2.0, 4.0]]))
+    assert above.tolist() == [[7, 6, 4, 7]]
 
 
 # ---- counters

@@ -45,7 +45,7 @@ def test_before_the_first_request_there_are_no_numbers() -> None:
 def test_evidence_grows_towards_its_end() -> None:
     world = World(ALL, rate=200).run(3)
     first = world.pilot.status()["metrics"][0]["safe"]
-    world.run(60, until="step")
+    world.run(300, until="step")
     assert first < 1
     assert world.weights == [1_000, 5_000]
     assert [step["state"] for step in world.pilot.status()["steps"]] == ["done", "current", "to come"]
