@@ -1,13 +1,10 @@
 """An autopilot judges by people who were dealt out, and not by those who chose."""
 
-import pytest
-
 from tests.support.client import fetch
 from tests.support.splits import canary, pilot, status, wait_weight
 from tests.support.wait import settled
 
 
-@pytest.mark.xfail(strict=True, reason="requests that ask for the canary count as if they had been dealt out to it")
 def test_who_asks_for_the_canary_is_no_evidence() -> None:
     """Nobody stands against them: a tester, or whoever knows the header, would decide what becomes of a canary."""
     autopilot = {"steps": ["0.01%", "100%"], "every": "1h", "min_requests": 100}

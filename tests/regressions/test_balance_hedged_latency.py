@@ -2,8 +2,6 @@
 
 import threading
 
-import pytest
-
 from tests.support.client import fetch
 from tests.support.origin import Exchange, Origin
 from tests.support.pools import server
@@ -11,7 +9,6 @@ from tests.support.proxy import Proxy, reverse
 from tests.support.wait import wait_for
 
 
-@pytest.mark.xfail(strict=True, reason="the second server is charged with the time before it was asked")
 def test_the_second_server_is_as_fast_as_it_was() -> None:
     """Else those who balance or eject by latency take the fast one for slow, and know nothing of the slow one."""
     rest = threading.Event()

@@ -1,7 +1,5 @@
 """A request counts at a server as long as the server has something to do with it."""
 
-import pytest
-
 from tests.support.cache import route
 from tests.support.client import Client, fetch
 from tests.support.origin import Exchange, Origin
@@ -15,7 +13,6 @@ def one_at_a_time(origin: Origin, **cache: object) -> Config:
     return reverse([{"address": origin.address, "max_connections": 1}], routes=[route(**cache)], pool=QUEUE)
 
 
-@pytest.mark.xfail(strict=True, reason="who asks a server once more waits for the room that it takes itself")
 def test_a_request_that_goes_out_again_does_not_wait_for_itself() -> None:
     """The piece that was asked for may not be stored, so that the whole is asked for."""
 
@@ -32,7 +29,6 @@ def test_a_request_that_goes_out_again_does_not_wait_for_itself() -> None:
         assert (response.status, response.body) == (200, b"0123456789")
 
 
-@pytest.mark.xfail(strict=True, reason="a server counts a request that is answered from the cache")
 def test_what_is_stored_takes_no_room_at_the_server() -> None:
     """A 304 has come, and all that is left is to bring what is stored to a client that is slow."""
 

@@ -1,6 +1,5 @@
 """A place in a queue is for who waits: an answer that a client does not take keeps nobody else from a server."""
 
-import pytest
 from h2.settings import SettingCodes
 
 from tests.support.client import Client
@@ -10,7 +9,6 @@ from tests.support.pools import pool, wait_waiting
 from tests.support.proxy import Proxy, reverse
 
 
-@pytest.mark.xfail(strict=True, reason="a flow keeps its place in the queue until its 503 has been delivered")
 def test_a_client_that_does_not_read_its_503_holds_up_nobody() -> None:
     with fleet(1) as servers:
         (gate,) = with_gates(servers)

@@ -1,7 +1,5 @@
 """Who is bound to a server stays with it while it is up."""
 
-import pytest
-
 from tests.support.client import Client
 from tests.support.fleet import addresses, fleet, with_gates
 from tests.support.pools import pool
@@ -9,7 +7,6 @@ from tests.support.proxy import Proxy, reverse
 from tests.support.wait import until
 
 
-@pytest.mark.xfail(strict=True, reason="a moment's overflow binds a client to another server for good")
 def test_a_server_that_is_full_for_a_moment_loses_nobody() -> None:
     sticky = {"cookie": "server", "secret": "0123456789abcdef0123"}
     keys = {"balance": "first", "sticky": sticky, "queue": {"max": 10, "timeout": "10s"}}

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use histogram::Histogram;
-use reviver_flow::{Ending, Record};
+use reviver_flow::{Ending, Fault, Record};
 use reviver_plan::{Plan, Snapshot};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -35,7 +35,9 @@ impl Default for Variant {
 
 impl Variant {
     pub fn observe(&self, record: &Record) {
-        if record.cache.is_some_and(|c| c.age.is_some()) || record.chosen.is_some_and(|c| c.forced) {
+        // What is the client's own fault, and reached no server, says nothing of the variant.
+        let own = record.upstream_status == 0 && record.reason.slug.row().fault == Fault::Client;
+        if own || record.cache.is_some_and(|c| c.age.is_some()) || record.chosen.is_some_and(|c| c.forced) {
             return;
         }
         self.group.observe(record, record.status, record.times.first_byte.map(u64::from));
