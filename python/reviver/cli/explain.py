@@ -46,14 +46,19 @@ def command(
     from reviver.cli.explain_cache import looked_up
     from reviver.control import engine
     from reviver.control.compiled import compile_loaded
+    from reviver.control.wishes import with_stand_ins
 
     path = configuration(Path(config[0]) if config else None)
-    compiled = compile_loaded(load(path))
+    compiled, found = with_stand_ins(compile_loaded(load(path)))
     names = [item["name"] for item in compiled.plan["listeners"]]
     if listener is not None and listener not in names:
         raise click.BadParameter(f"there is no listener {listener!r}; there are: {', '.join(names)}")
     listener = listener or _listener(compiled.plan, method, url)
     answer = engine.explain(compiled, method, url, listener=listener, headers=headers, client=client)
+    for address, source in found.items():
+        answer["servers"] = [source if server == address else server for server in answer["servers"]]
+        for step in answer["steps"]:
+            step["detail"] = step["detail"].replace(address, source) if step["detail"] else step["detail"]
     asked = {"listener": listener, "method": method, "url": url, "headers": list(headers), "client": client}
     looked = looked_up(path, asked, answer)
     if as_json:

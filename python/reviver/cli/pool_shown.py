@@ -15,9 +15,12 @@ def show_pools(pools: list[dict[str, Any]]) -> None:
         if index:
             click.echo()
         click.echo(headline(pool))
-        print_table(COLUMNS, [_cells(server) for server in pool["servers"]], styles=SERVER_STATES)
+        if pool["servers"]:
+            print_table(COLUMNS, [_cells(server) for server in pool["servers"]], styles=SERVER_STATES)
         if pool["removed"]:
             click.echo(f"removed at run time: {', '.join(pool['removed'])}")
+        if pool["failing"]:
+            click.echo(f"discovery by {pool['from']} fails: {pool['failing']}")
     if not pools:
         click.echo("the configuration has no pools")
 
@@ -26,7 +29,8 @@ def headline(pool: dict[str, Any]) -> str:
     """A pool on one line."""
     servers = pool["servers"]
     taking = sum(server["state"] in ("up", "warming") for server in servers)
-    parts = [f"{taking} of {len(servers)} server{'' if len(servers) == 1 else 's'} up", pool["balance"]]
+    found = "" if pool["from"] == "configuration" else f" (by {pool['from']})"
+    parts = [f"{taking} of {len(servers)} server{'' if len(servers) == 1 else 's'} up{found}", pool["balance"]]
     if pool["panic"]:
         parts.append("too few are up: all are used")
     if pool["waiting"]:

@@ -7,80 +7,27 @@ import asyncio
 import contextlib
 import importlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reviver.compile import Plan
 from reviver.compile import plan as types
-from reviver.config import Loaded
 from reviver.control.compiled import Compiled
 from reviver.control.files import signature
 from reviver.control.live import Live
 from reviver.control.overlay import Discovered, Overlay, find_pool, planned, pools_of
 from reviver.control.proxy import Proxy
 from reviver.control.watch import stirrings
+from reviver.control.wishes import Wish, wishes_of
 from reviver.errors import OperationError
 
 if TYPE_CHECKING:
-    from reviver.config.models import Discover, Server
+    from reviver.config.models import Server
     from reviver.discovery import Discoverer
 
 SHOWN = 10
 """Servers that are named on one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the configuration wants to be found for one pool."""
-
-    discover: "Discover"
-    base: Path
-    """The folder that paths are relative to."""
-    name_servers: tuple[str, ...]
-    at: str = field(compare=False)
-    """The place where it stands. The only thing that may change without looking anew."""
-
-    @property
-    def source(self) -> str:
-        """What is looked at, as a person names it."""
-        return str(self.discover)
-
-
-def wishes_of(loaded: Loaded) -> dict[str, Wish]:
-    """Those of a configuration, by pool."""
-    config, positions = loaded.config, loaded.positions
-    pools = {} if config.reverse is None else config.reverse.pools
-    return {
-        name: Wish(
-            pool.discover,
-            loaded.base,
-            tuple(config.resolver.servers),
-            positions.place(("reverse", "pools", name, "discover")),
-        )
-        for name, pool in pools.items()
-        if pool.discover is not None
-    }
-
-
-def last_known(overlay: Overlay, wishes: Mapping[str, Wish]) -> Overlay:
-    """With those servers that were found where the configuration looks now."""
-    there = {name: overlay.found[name] for name in wishes if name in overlay.found}
-    return overlay.finding(
-        {name: found.at(wishes[name].at) for name, found in there.items() if found.source == wishes[name].source}
-    )
-
-
-def needed(loaded: Loaded) -> list[str]:
-    """Modules that sources of the configuration load later."""
-    wishes = wishes_of(loaded)
-    if not wishes:
-        return []
-    from reviver.discovery.sources import NEEDED
-
-    homes = [f"reviver.discovery.{name}" for name in ("dns", "docker", "http", "names", "srv")]
-    return [*homes, *(module for wish in wishes.values() for module in NEEDED[wish.discover.kind])]
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from reviver.control.canaries import NEEDED as JUDGING
 from reviver.control.canaries import Canaries
 from reviver.control.certificates import Certificates
 from reviver.control.compiled import Compiled, compile_loaded
-from reviver.control.discovery import Discovery, last_known, needed, wishes_of
+from reviver.control.discovery import Discovery
 from reviver.control.events import Events
 from reviver.control.files import signature
 from reviver.control.live import Live
@@ -37,6 +37,7 @@ from reviver.control.proxy import Proxy, Reloaded, Source
 from reviver.control.settings import Settings
 from reviver.control.state import State, StateFile, has_autopilot
 from reviver.control.watch import changes
+from reviver.control.wishes import last_known, needed, wishes_of
 from reviver.errors import ConfigurationError, OperationError, ReviverError
 
 WARNINGS_EVERY = 0.5

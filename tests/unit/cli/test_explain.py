@@ -264,3 +264,19 @@ def test_a_listener_that_is_named_is_kept(engine: fake_engine.FakeModule, tmp_pa
 def test_without_a_listener_of_its_scheme_the_engine_chooses(engine: fake_engine.FakeModule) -> None:
     assert main.run(["explain", "r.yaml", "GET", "https://api.example/v1/x"]) == 0
     assert engine.explained[0]["listener"] is None
+
+
+def test_servers_that_are_found_are_told_by_where(
+    engine: fake_engine.FakeModule, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Nothing is looked up, and a pool is not without servers because nobody has looked."""
+    found = CONFIGURATION.replace('servers: ["127.0.0.1:9001", "127.0.0.1:9002"]', "discover: {dns: app.internal:80}")
+    (tmp_path / "r.yaml").write_text(found)
+    stand_in = "0.discovered.invalid:1"
+    step = {**UPSTREAM["steps"][1], "phase": "upstream_select", "detail": f"server {stand_in}"}
+    engine.explanation = {**UPSTREAM, "servers": [stand_in], "steps": [*UPSTREAM["steps"], step]}
+    assert main.run(["explain", "r.yaml", "GET", "http://api.example/v1/x"]) == 0
+    said = capsys.readouterr().out
+    assert "sent to pool api: dns app.internal:80, by route api" in said
+    assert stand_in not in said
+    assert "server dns app.internal:80" in said

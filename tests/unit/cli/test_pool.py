@@ -39,6 +39,8 @@ POOL: dict[str, Any] = {
          "checked_ms_ago": None, "ejected_ms": 9000, "ejections": 2},
     ],
     "removed": ["127.0.0.1:9004"],
+    "from": "configuration",
+    "failing": None,
 }  # fmt: skip
 ANSWERS: dict[str, dict[str, Any]] = {
     "pool.status": {"pools": [POOL]},
@@ -74,6 +76,21 @@ def test_each_server_is_a_row(asked: object, capsys: pytest.CaptureFixture[str])
         "127.0.0.1:9002 down 3 3 / 100 1000 25 (2.5 %) 1.2 ms connection refused, 1 m 1 s ago",
         "127.0.0.1:9003 ejected 1 3 1000 0 backup, added, back in 9 s, ejected 2 times",
         "removed at run time: 127.0.0.1:9004",
+    ]
+
+
+def test_servers_that_are_found_say_by_what(
+    asked: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = {**POOL, "servers": [SERVER], "removed": [], "from": "dns", "failing": "app.internal A: SERVFAIL"}
+    none = {**POOL, "name": "web", "servers": [], "removed": [], "from": "docker"}
+    monkeypatch.setitem(ANSWERS, "pool.status", {"pools": [pool, none]})
+    assert main.run(["pool", "status", "--socket", "/x"]) == 0
+    assert [line for line in _lines(capsys) if "9001" not in line and "latency" not in line] == [
+        "pool api: 1 of 1 server up (by dns), round_robin",
+        "discovery by dns fails: app.internal A: SERVFAIL",
+        "",
+        "pool web: 0 of 0 servers up (by docker), round_robin",
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import reviver
 from reviver.config import load_mapping
-from reviver.control.discovery import needed
+from reviver.control.wishes import needed
 from tests.support.docker import Docker
 from tests.support.origin import Origin, responds
 from tests.support.zone import Zone
@@ -26,7 +26,7 @@ from reviver.config.models.limits import NameServer
 from reviver.control.files import signature
 from reviver.control.watch import stirrings
 from reviver.discovery import Surroundings, source_of
-from reviver.control.discovery import needed
+from reviver.control.wishes import needed
 from reviver.config import load_mapping
 
 tree, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
