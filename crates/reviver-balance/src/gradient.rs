@@ -209,6 +209,21 @@ mod tests {
     }
 
     #[test]
+    fn latency_that_changes_for_good_becomes_the_usual_by_and_by() {
+        let changed = |windows| after((0..10 + windows).map(|i| seen(if i < 10 { 1000.0 } else { 1400.0 }, 1))).long;
+        assert!(changed(3) < 1010.0, "{}", changed(3));
+        assert!((changed(300) - (1400.0 - 400.0 / std::f64::consts::E)).abs() < 1.0, "{}", changed(300));
+        assert!(changed(3000) > 1399.0);
+    }
+
+    #[test]
+    fn a_mean_of_slower_times_fades_at_once() {
+        let recovered = |windows| after((0..10 + windows).map(|i| seen(if i < 10 { 9000.0 } else { 1000.0 }, 1))).long;
+        assert!(recovered(20) < 2000.0, "{}", recovered(20));
+        assert!(recovered(40) > 1500.0, "only while it is more than twice what is needed now: {}", recovered(40));
+    }
+
+    #[test]
     fn latency_that_does_not_fall_with_the_load_is_not_held_against_the_pool() {
         // whatever it carries
         let slow = after((0..40).map(|i| seen(if i < 20 { 1000.0 } else { 9000.0 }, 200)));
