@@ -181,6 +181,8 @@ impl Pool {
         !is_out && self.spec.members[server as usize].weight > 0 && !view.ask.tried.contains(&server)
     }
 
+    // for each request; the other caller is cold
+    #[inline(always)]
     fn pick(&self, view: &mut View<'_>, pinned: Option<u32>) -> Option<Lease<'_>> {
         let mut pinned = pinned.filter(|&server| self.endpoints[server as usize].with_room().is_some());
         loop {
@@ -199,6 +201,7 @@ impl Pool {
     }
 
     /// Servers that are out for a time are better than none.
+    #[cold]
     fn ejected(&self, view: &mut View<'_>) -> Choice<'_> {
         if view.blocked & EJECTED == 0 {
             return Choice::None;
@@ -214,7 +217,17 @@ impl Pool {
     }
 
     /// None: another has taken the last room.
+    #[inline]
     fn lease(&self, index: u32, ask: &Ask<'_>) -> Option<Lease<'_>> {
+        if self.is_limited() || self.is_bounded() {
+            return self.counted_lease(index, ask);
+        }
+        let taken = self.endpoints[index as usize].take();
+        taken.then(|| Lease { pool: self, index, counted: Cell::new(false) })
+    }
+
+    #[inline(never)]
+    fn counted_lease(&self, index: u32, ask: &Ask<'_>) -> Option<Lease<'_>> {
         let (limits, endpoint) = (&self.shared.limits, &self.endpoints[index as usize]);
         let is_counted = self.is_counted(ask);
         let enters = self.is_limited() && !is_counted;
@@ -231,10 +244,10 @@ impl Pool {
         }
         if is_counted {
             ask.instead.inspect(|earlier| earlier.counted.set(false));
-        } else if !enters && self.is_bounded() {
+        } else if !enters {
             limits.count();
         }
-        Some(Lease { pool: self, index, counted: Cell::new(self.is_limited() || self.is_bounded()) })
+        Some(Lease { pool: self, index, counted: Cell::new(true) })
     }
 
     /// Whether the pool as a whole has a bound.
