@@ -174,8 +174,8 @@ def test_what_is_doubtful(tmp_path: Path, change: tuple[str, str], words: list[s
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        (split("stable: v1, canary: v2, mirror: 10%"), "mirror"),
-        (pool("circuit: {max: 5}"), "circuit"),
+        (split("stable: v1, canary: v2, mirorr: 10%"), "mirorr"),
+        (pool("circut: {max: 5}"), "circut"),
         (pool("outliers: {eject: 1s}"), "outliers"),
         ((LIMIT, "limits: {rate: 1/s}"), "limits"),
     ],

@@ -10,6 +10,7 @@ from tests.support.client import Given, Response, fetch
 from tests.support.fleet import Crowd, Mortal, fleet, spread, who
 from tests.support.proxy import Config, Proxy
 from tests.support.splits import Pair, canary, steer, tree, weights
+from tests.support.tls import TlsClient, tls_listener
 
 
 def users(crowd: Crowd, count: int, name: str = "X-User", target: str = "/") -> list[str]:
@@ -153,6 +154,17 @@ def test_attributes_of_the_cookie(more: Config, age: str | None) -> None:
         assert "secure" not in cookie
         found = re.search(r"max-age=(\d+)", cookie)
         assert (found and found[1]) == age
+
+
+def test_over_tls_the_cookie_is_secure() -> None:
+    with canary({"listener": tls_listener()}, weight="40%", **COOKIE) as pair:
+        with TlsClient(pair.port) as client:
+            first = client.ask()
+        cookie = given(first) or ""
+        assert "secure" in cookie.lower()
+        with TlsClient(pair.port) as client:
+            again = client.ask(fields=[("Cookie", cookie.partition(";")[0])])
+        assert (who(again), given(again)) == (who(first), None)
 
 
 @pytest.mark.parametrize("value", ["", "x", "1" * 5_000, "../../x", "%00", '"quoted"'])
