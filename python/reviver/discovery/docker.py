@@ -1,11 +1,12 @@
 """Servers are containers of a Docker daemon, by its API over the unix socket.
 
-What runs is listed; the stream of events says when to list again. The version of the API is left to the daemon: what
-is used of it has been the same since 1.25.
+What runs is listed; the stream of events says when to list again. The version of the API is the daemon's newest: what
+is used here has long been there, old versions are refused by new daemons, and to name none is deprecated.
 """
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -52,22 +53,20 @@ class Containers:
         """One for each change, however the daemon comes and goes."""
         import httpx
 
-        failures = 0
+        failures, headers = 0, {"user-agent": AGENT}
         while True:
+            transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
+            client = httpx.AsyncClient(transport=transport, base_url="http://docker", headers=headers)
             try:
-                transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
-                async with (
-                    httpx.AsyncClient(
-                        transport=transport, base_url="http://docker", headers={"user-agent": AGENT}
-                    ) as client,
-                    self._events(client) as events,
-                ):
+                async with client:
+                    version = await self._version(client)
                     # the events come first: what happens while it is listed is one of them
-                    while True:
-                        yield await self._listed(client)
-                        failures = 0
-                        if not await events.next():
-                            break
+                    async with self._events(client, version) as events:
+                        more = True
+                        while more:
+                            yield await self._listed(client, version)
+                            failures = 0
+                            more = await events.next()
             except SourceError as error:
                 yield Failed(str(error))
             except TimeoutError:
@@ -77,10 +76,18 @@ class Containers:
             failures += 1
             await self._sleep(pause_after(failures))
 
-    async def _listed(self, client: "httpx.AsyncClient") -> Found:
+    async def _version(self, client: "httpx.AsyncClient") -> str:
+        """What paths begin with."""
+        async with asyncio.timeout(self._timeout):
+            response = await client.get("/_ping")
+        # a filtering proxy before the daemon may let through nothing but what it has to
+        version = response.headers.get("api-version", "")
+        return f"/v{version}" if re.fullmatch(r"[0-9]+\.[0-9]+", version, re.ASCII) else ""
+
+    async def _listed(self, client: "httpx.AsyncClient", version: str) -> Found:
         filters = {"label": [self._label], "status": ["running"], "health": ["healthy", "none"]}
         async with asyncio.timeout(self._timeout):
-            request = client.build_request("GET", "/containers/json", params={"filters": json.dumps(filters)})
+            request = client.build_request("GET", f"{version}/containers/json", params={"filters": json.dumps(filters)})
             response = await client.send(request, stream=True)
             try:
                 await _good(response)
@@ -92,12 +99,12 @@ class Containers:
         return servers_of(containers, self._docker, self._max_connections)
 
     @asynccontextmanager
-    async def _events(self, client: "httpx.AsyncClient") -> "AsyncIterator[_Events]":
+    async def _events(self, client: "httpx.AsyncClient", version: str) -> "AsyncIterator[_Events]":
         """From here on every event is heard of."""
         filters = {"type": ["container"], "event": list(EVENTS), "label": [self._label]}
         params = {"filters": json.dumps(filters)}
         # between two events may be days
-        request = client.build_request("GET", "/events", params=params, timeout=None)
+        request = client.build_request("GET", f"{version}/events", params=params, timeout=None)
         async with asyncio.timeout(self._timeout):
             response = await client.send(request, stream=True)
         try:

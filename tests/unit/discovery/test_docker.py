@@ -217,6 +217,13 @@ def test_a_daemon_that_restarts(daemon: Docker) -> None:
     assert pauses.taken == [docker.TOGETHER, 1, 2, 5], "what it does after each failure takes longer"
 
 
+@pytest.mark.parametrize("version", ["1.41", "1.55", None])
+def test_the_version_is_the_newest_of_the_daemon(daemon: Docker, version: str | None) -> None:
+    daemon.version = version
+    daemon.run("one", "172.17.0.2:80")
+    assert following(daemon) == [["172.17.0.2:80"]]
+
+
 def test_what_a_daemon_refuses_is_said_in_its_words(daemon: Docker) -> None:
     daemon.refuses = (403, "authorization denied by plugin:\nread only")
     (failed,) = answers(source(daemon), 1)

@@ -11,7 +11,7 @@ from tests.support.pem import NOW, certificate, ec_key, key_text
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-GUIDES = ("certificates", "forward", "http2", "proxy-protocol", "reverse", "tls")
+GUIDES = ("certificates", "discovery", "forward", "http2", "proxy-protocol", "reverse", "tls")
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILES = ("users.htpasswd",)
 """What the configurations refer to; the examples have one of each."""
