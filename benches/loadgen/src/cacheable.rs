@@ -1,21 +1,22 @@
 //! An origin whose answers may be kept, and that counts how often it is asked: what it is not asked for was a hit.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use memchr::memmem;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::accept::accept_all;
+use crate::accept::{accept_all, listen};
 use crate::client::asks_to_close;
 
 const LISTENER: Token = Token(0);
 const FIRST_CONNECTION: usize = 1;
 const LARGEST_BODY: usize = 16 << 20;
-/// What `/slow/` takes.
+/// What `/slow/` takes at least.
 const SLOW: Duration = Duration::from_millis(300);
 const DATE_LIVES: Duration = Duration::from_millis(500);
 
@@ -43,15 +44,15 @@ enum Wanted {
     Count,
 }
 
-/// Serves until killed: `/ANYTHING/BYTES` at once, `/slow/ANYTHING/BYTES` later, `/count`.
-pub fn serve(at: SocketAddr) -> io::Result<()> {
+/// Serves until killed: `/ANYTHING/BYTES` after `wait`, `/slow/ANYTHING/BYTES` later, `/count` at once.
+pub fn serve(at: SocketAddr, wait: Duration) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
-    let mut listener = TcpListener::bind(at)?;
+    let mut listener = listen(at)?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut free = Vec::new();
-    let mut origin = Origin::new();
+    let mut origin = Origin::new(wait);
     loop {
         match poll.poll(&mut events, origin.next_due()) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -100,36 +101,40 @@ pub fn serve(at: SocketAddr) -> io::Result<()> {
 }
 
 struct Origin {
+    wait: Duration,
     body: Box<[u8]>,
     date: String,
     date_until: Instant,
     count: u64,
     accepted: u64,
-    /// Answers that wait, in the order in which they are due.
-    later: VecDeque<(Instant, usize, u64)>,
+    /// Answers that wait, the one that is due first at the top.
+    later: BinaryHeap<Reverse<(Instant, usize, u64)>>,
 }
 
 impl Origin {
-    fn new() -> Self {
+    fn new(wait: Duration) -> Self {
         Self {
+            wait,
             body: vec![b'x'; LARGEST_BODY].into_boxed_slice(),
             date: String::new(),
             date_until: Instant::now(),
             count: 0,
             accepted: 0,
-            later: VecDeque::new(),
+            later: BinaryHeap::new(),
         }
     }
 
     fn next_due(&self) -> Option<Duration> {
         // the poll waits whole milliseconds, rounded down: never to be woken too early
-        self.later.front().map(|(due, ..)| due.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+        self.later
+            .peek()
+            .map(|Reverse((due, ..))| due.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }
 
     fn due(&mut self) -> Option<(usize, u64)> {
-        let (due, slot, number) = *self.later.front()?;
+        let Reverse((due, slot, number)) = *self.later.peek()?;
         (due <= Instant::now()).then(|| {
-            self.later.pop_front();
+            self.later.pop();
             (slot, number)
         })
     }
@@ -180,9 +185,10 @@ impl Origin {
                     self.count += 1;
                     self.head(&mut connection.head, size)?;
                     connection.writing = Some((size, 0));
-                    connection.waiting = slow;
-                    if slow {
-                        self.later.push_back((Instant::now() + SLOW, slot, connection.number));
+                    let wait = if slow { self.wait.max(SLOW) } else { self.wait };
+                    connection.waiting = !wait.is_zero();
+                    if connection.waiting {
+                        self.later.push(Reverse((Instant::now() + wait, slot, connection.number)));
                     }
                 }
             }
@@ -249,5 +255,15 @@ mod tests {
         assert_eq!(asked("/count"), Some(Wanted::Count));
         assert_eq!(asked("/index.html"), None);
         assert_eq!(asked("/99999999999"), None);
+    }
+
+    #[test]
+    fn what_is_due_first_comes_first_and_nothing_too_early() {
+        let mut origin = Origin::new(Duration::ZERO);
+        let now = Instant::now();
+        origin.later.push(Reverse((now + Duration::from_secs(60), 1, 1)));
+        origin.later.push(Reverse((now, 2, 2)));
+        assert_eq!((origin.due(), origin.due()), (Some((2, 2)), None));
+        assert!(origin.next_due().is_some_and(|left| left > Duration::from_secs(50)));
     }
 }

@@ -26,7 +26,7 @@ use crate::replay::Targets;
 
 const USAGE: &str = "usage:
   loadgen origin  HTTP BULK ECHO                   answers /BYTES; sends without end; echoes
-  loadgen cacheable HTTP                           answers that may be kept; counts who asks
+  loadgen cacheable HTTP [--wait MS]               answers that may be kept; counts who asks; 0.0.0.0: all of loopback
   loadgen relay   LISTEN UPSTREAM                  copies bytes both ways: the floor for any proxy
   loadgen http    PROXY TARGET HOST [options]      GET TARGET over kept connections
   loadgen replay  PROXY HOST FILE [options]        GET of the targets in FILE in their order, again and again
@@ -58,6 +58,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut options = Options { connections: 16, duration: Duration::from_secs(5), requests: None };
+    let mut wait = Duration::ZERO;
     let mut words = Vec::new();
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -65,6 +66,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             Long("connections") => options.connections = parser.value()?.parse()?,
             Long("seconds") => options.duration = Duration::try_from_secs_f64(parser.value()?.parse()?)?,
             Long("requests") => options.requests = Some(parser.value()?.parse()?),
+            Long("wait") => wait = Duration::from_millis(parser.value()?.parse()?),
             Value(word) => words.push(word.string()?),
             other => return Err(other.unexpected().into()),
         }
@@ -72,7 +74,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["origin", http, bulk, echo] => origin::serve(http.parse()?, bulk.parse()?, echo.parse()?)?,
-        ["cacheable", http] => cacheable::serve(http.parse()?)?,
+        ["cacheable", http] => cacheable::serve(http.parse()?, wait)?,
         ["relay", listen, upstream] => relay::serve(listen.parse()?, upstream.parse()?)?,
         ["http", proxy, target, host] => print(&http::load(address(proxy)?, target, host, options)?)?,
         ["replay", proxy, host, file] => {

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use memchr::memmem;
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::accept::accept_all;
+use crate::accept::{accept_all, listen};
 use crate::client::asks_to_close;
 
 const HTTP: Token = Token(0);
@@ -69,9 +69,9 @@ pub fn serve(http: SocketAddr, bulk: SocketAddr, echo: SocketAddr) -> io::Result
     let mut free = Vec::new();
     let mut origin = Origin { answers: Answers::default(), scratch: vec![b'x'; 256 * 1024].into_boxed_slice() };
     let mut listeners = [
-        (TcpListener::bind(http)?, HTTP, Service::Http),
-        (TcpListener::bind(bulk)?, BULK, Service::Bulk),
-        (TcpListener::bind(echo)?, ECHO, Service::Echo),
+        (listen(http)?, HTTP, Service::Http),
+        (listen(bulk)?, BULK, Service::Bulk),
+        (listen(echo)?, ECHO, Service::Echo),
     ];
     for (listener, token, _) in &mut listeners {
         poll.registry().register(listener, *token, Interest::READABLE)?;
