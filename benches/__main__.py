@@ -13,10 +13,12 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
+from benches.balancing import BALANCE_SCENARIOS
 from benches.bench import Bench, Outcome, Scenario, Settings, cores, run
 from benches.caches import CACHES
 from benches.caching import CACHE_SCENARIOS
 from benches.chart import draw
+from benches.fleets import FLEETS
 from benches.machine import describe
 from benches.peers import PEERS, Origin, Peer
 from benches.processes import StartError
@@ -124,10 +126,16 @@ def measure(options: argparse.Namespace) -> int:
                     outcomes[scenario.name] = outcome
                     print(f"\n{scenario.title}\n{scenario_table(outcome)}\n", flush=True)
     facts = [PeerFacts(peer.name, peer.version(), peer.settings) for peer in peers.values()]
-    if not any(scenario.name in outcomes for scenario in CACHE_SCENARIOS):
+    if any(scenario.name in outcomes for scenario in CACHE_SCENARIOS):
         facts += [
             PeerFacts(f"{kind.name}, cache" if not kind.plain else kind.name, peers[kind.peer].version(), kind.settings)
             for kind in CACHES
+            if kind.peer in peers
+        ]
+    if any(scenario.name in outcomes for scenario in BALANCE_SCENARIOS):
+        facts += [
+            PeerFacts(f"{kind.peer}, balancing", peers[kind.peer].version(), kind.settings)
+            for kind in FLEETS
             if kind.peer in peers
         ]
     command = shlex.join(["python", "-m", "benches", *sys.argv[1:]])

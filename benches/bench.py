@@ -67,6 +67,10 @@ class Scenario(ABC):
     def subjects(self, bench: Bench) -> list[str]:
         """Who is measured, in the order of the table."""
 
+    def around(self, bench: Bench) -> contextlib.AbstractContextManager[None]:
+        """What all its subjects need beside the origins. Raises StartError."""
+        return contextlib.nullcontext()
+
     @abstractmethod
     def session(self, bench: Bench, subject: str) -> contextlib.AbstractContextManager[Measure]:
         """Prepares one subject; the function measures it once. Raises StartError or MeasureError."""
@@ -176,9 +180,10 @@ class Bench:
         ):
             yield
 
-    def fetches(self) -> int:
-        """How many requests have reached the origin of the caches so far."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.origin.cacheable, timeout=10)) as client:
+    def fetches(self, port: int | None = None) -> int:
+        """How many requests have reached the origin that counts them so far: that of the caches unless told."""
+        port = self.origin.cacheable if port is None else port
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as client:
             client.request("GET", "/count")
             return int(client.getresponse().read())
 
@@ -239,7 +244,14 @@ def run(bench: Bench, scenario: Scenario) -> Outcome:
     outcome = Outcome(scenario)
     with contextlib.ExitStack() as stack:
         measures: dict[str, Measure] = {}
-        for subject in scenario.subjects(bench):
+        subjects = scenario.subjects(bench)
+        try:
+            stack.enter_context(scenario.around(bench) if subjects else contextlib.nullcontext())
+        except StartError as error:
+            for subject in subjects:
+                fail(bench, outcome, subject, error)
+            return outcome
+        for subject in subjects:
             try:
                 measures[subject] = stack.enter_context(scenario.session(bench, subject))
             except (StartError, MeasureError) as error:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benches.balancing import BALANCE_SCENARIOS
 from benches.bench import SETTLE_SECONDS, Bench, Measure, Metric, Row, Scenario
 from benches.caching import CACHE_SCENARIOS
 from benches.loads import MeasureError, Requests, Tunnels
@@ -250,6 +251,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         f"{H2_IN}, HTTP/2 in the clear to the origin (nghttpd); 1 KiB.",
     ),
     *CACHE_SCENARIOS,
+    *BALANCE_SCENARIOS,
     Idle(),
     StartUp(),
     Soak(),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from benches.balancing import BALANCERS
 from benches.bench import Outcome
 from benches.peers import PEERS
 
@@ -14,7 +15,8 @@ NO_RIVALS = {"Reviver", "Reviver, no cache", *(peer.name for peer in PEERS if pe
 @dataclass(frozen=True)
 class Target:
     """Reviver's metric in a scenario is at most `share` of that of the best of these subjects, and `plus`; of all, if
-    `()`. The main metric unless told; at least, where more of it is better.
+    `()`. The main metric unless told; at least, where more of it is better. Where there are several rows `of` Reviver,
+    the worst of them counts.
     """
 
     scenario: str
@@ -23,6 +25,7 @@ class Target:
     plus: float = 0.0
     metric: str | None = None
     at_least: bool = False
+    of: tuple[str, ...] = ("Reviver",)
 
 
 HAPROXY_AND_NGINX = ("HAProxy", "nginx", "Debian nginx")
@@ -32,6 +35,7 @@ NGINX_AND_VARNISH = (*NGINX, "Varnish")
 PRACTICAL = ("W-TinyLFU (simulated)", "S3-FIFO (simulated)", "LRU (simulated)")
 # a target that is a number; the subject itself, for want of another
 NOBODY = ("Reviver",)
+OF_TWO = ("Reviver, power_of_two",)
 
 TARGETS = (
     Target("reverse-1k", ("HAProxy",), 0.85),
@@ -57,6 +61,11 @@ TARGETS = (
     Target("cache-zipf", PRACTICAL, 1.0, -3.0, "hit", at_least=True),
     Target("cache-herd", NOBODY, 0.0, 1.0),
     Target("cache-memory", NOBODY, 0.0, 300.0),
+    Target("balance-3", BALANCERS, 0.0, 3.0, of=BALANCERS),
+    Target("balance-1000", BALANCERS, 0.0, 3.0, of=BALANCERS),
+    Target("balance-slow", OF_TWO, 0.0, 1.3, "over", of=OF_TWO),
+    Target("balance-slow", ("HAProxy, leastconn", "Envoy, LEAST_REQUEST"), 1.0, of=OF_TWO),
+    Target("health-1000", NOBODY, 0.0, 1.0),
 )
 
 
@@ -68,6 +77,7 @@ class Verdict:
     heading: str
     title: str
     peer: str
+    subject: str
     reviver: float
     limit: float
 
@@ -83,19 +93,23 @@ def judge(outcomes: Mapping[str, Outcome]) -> list[Verdict]:
     for target in TARGETS:
         outcome = outcomes.get(target.scenario)
         key = target.metric or (outcome.scenario.main if outcome else "")
-        reviver = outcome.median("Reviver", key) if outcome else None
-        if outcome is None or reviver is None:
+        if outcome is None:
             continue
-        rivals = {
-            name: median
-            for name in target.peers or [name for name in outcome.rows if name not in NO_RIVALS]
-            if (median := outcome.median(name, key)) is not None
-        }
-        best = max if target.at_least else min
+        best, worst = (max, min) if target.at_least else (min, max)
+        own = medians(outcome, target.of, key)
+        rivals = medians(
+            outcome, target.peers or [name for name in outcome.rows if name not in {*NO_RIVALS, *target.of}], key
+        )
+        subject = worst(own, key=own.__getitem__, default="")
         peer = best(rivals, key=rivals.__getitem__, default="")
-        if peer in rivals:
+        if subject in own and peer in rivals:
             scenario = outcome.scenario
             heading = next(metric.heading for metric in scenario.metrics if metric.key == key)
             limit = target.share * rivals[peer] + target.plus
-            verdicts.append(Verdict(target, heading, scenario.title, peer, reviver, limit))
+            verdicts.append(Verdict(target, heading, scenario.title, peer, subject, own[subject], limit))
     return verdicts
+
+
+def medians(outcome: Outcome, subjects: Iterable[str], key: str) -> dict[str, float]:
+    """Of those of them that have the metric."""
+    return {name: median for name in subjects if (median := outcome.median(name, key)) is not None}
