@@ -88,7 +88,9 @@ class FakeEngine:
     def _called(self, call: str) -> None:
         self.calls.append(call)
         if self.module.aloud:
-            print(call, flush=True)
+            # in one piece: two threads may call at the same time
+            sys.stdout.write(f"{call}\n")
+            sys.stdout.flush()
 
     def start(self) -> None:
         self._called(f"start as {os.geteuid()}")

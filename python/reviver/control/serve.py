@@ -226,15 +226,15 @@ class _Service:
                 "canary.diff": Mirrors(self._proxy).diff,
             },
         )
-        # looking for servers may take its time, and a signal ends the wait for it
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         async with self._reloads:
+            # looking for servers may take its time, and a signal ends the wait for it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             await self._discovery.begin()
-        self._live.put_back()
-        await self._canaries.follow()
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        self._proxy.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            self._live.put_back()
+            await self._canaries.follow()
+            self._proxy.start()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         await control.start()
         self._announce()
         self._spawn(self._print_warnings())

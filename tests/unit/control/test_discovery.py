@@ -289,6 +289,25 @@ def test_a_signal_ends_the_wait_for_a_first_answer(tmp_path: Path, zone: Zone) -
         proxy.process.wait()
 
 
+def test_a_reload_that_is_asked_for_meanwhile_comes_after_the_start(tmp_path: Path, zone: Zone) -> None:
+    for family in ("A", "AAAA"):
+        zone.trouble(NAME, family, "silence")
+    (tmp_path / "r.yaml").write_text(text(zone, api=dns(timeout="1s")))
+    proxy = Process(tmp_path, env={"STATE_DIRECTORY": str(tmp_path / "state")})
+    try:
+        zone.wait_asked(NAME, 1)
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_said("nothing has changed")
+        lines = [line for line in proxy.said.splitlines() if "serves r.yaml" in line or "epoch" in line]
+        assert len(lines) == 2 and "serves" in lines[0]
+        assert any(call.startswith("start") for call in proxy.calls)
+        proxy.process.terminate()
+        assert proxy.wait() == 0
+    finally:
+        proxy.process.kill()
+        proxy.process.wait()
+
+
 def test_what_the_engine_refuses_is_a_failure(tmp_path: Path, zone: Zone) -> None:
     with serving(tmp_path, text(zone, api={**dns(), "servers": ["127.0.0.1:9"]}), refuse_apply="no memory") as proxy:
         assert servers(proxy) == ["127.0.0.1:9"]
