@@ -54,10 +54,11 @@ impl Differences {
             "status",
             [first, second, other].map(|s| if s.whole { s.status.to_string() } else { "no answer".into() }),
         );
-        for name in &compare.headers {
+        // Where the mirror gave no whole answer there is nothing more to look at.
+        for name in compare.headers.iter().filter(|_| other.whole) {
             judge(&format!("header {name}"), [first, second, other].map(|s| shown(s, name)));
         }
-        if compare.body {
+        if compare.body && other.whole {
             judge("body", [first, second, other].map(|s| format!("{} bytes, {:032x}", s.length, s.hash)));
         }
         Some(differences)
