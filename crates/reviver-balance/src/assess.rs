@@ -128,6 +128,11 @@ impl Pool {
         self.endpoints.get(server as usize).is_some_and(|e| e.state() & DOWN != 0)
     }
 
+    /// Whether a server is down or ejected.
+    pub fn is_out(&self, server: u32) -> bool {
+        self.endpoints.get(server as usize).is_some_and(|e| e.state() & OUT != 0)
+    }
+
     /// Takes a server out for new clients, or brings it back. False: there is no such server.
     pub fn set_drained(&self, address: &str, drained: bool, now: Instant) -> bool {
         let micros = self.micros(now);

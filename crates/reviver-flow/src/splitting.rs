@@ -1,6 +1,6 @@
 //! Which variant of a split a request gets, and how a person stays with it.
 
-use reviver_balance::{Side, person};
+use reviver_balance::{Pool, Side, person};
 use reviver_http::{FieldKind, FieldSink, RequestHead};
 use reviver_plan::{Mirror, Split, SplitCookie, SplitSticky, Variant};
 
@@ -137,16 +137,17 @@ impl<'s> Flow<'s> {
         let table = self.snapshot.stickies.get(index as usize).and_then(Option::as_ref);
         if let (Some(sticky), Some(value)) = (sticky, table.and_then(|t| t.value(server)))
             && self.choosing.pinned() != Some(server)
-            && !self.pinned_is_up(index)
+            && !self.pinned_is_full(index)
         {
             self.write_cookie(&sticky.cookie, value.as_bytes(), sticky.max_age, sink);
         }
     }
 
     /// A client that another server has helped out for a moment stays bound to its own.
-    fn pinned_is_up(&self, pool: u32) -> bool {
+    fn pinned_is_full(&self, pool: u32) -> bool {
         let balancer = self.snapshot.pools.get(pool as usize);
-        self.choosing.pinned().zip(balancer).is_some_and(|(server, balancer)| !balancer.is_down(server))
+        let is_full = |(server, balancer): (u32, &Pool)| !balancer.is_out(server) && !self.tried.contains(&server);
+        self.choosing.pinned().zip(balancer).is_some_and(is_full)
     }
 
     fn write_cookie(&self, name: &str, value: &[u8], max_age: u64, sink: &mut impl FieldSink) {
