@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Response, fetch
-from tests.support.fleet import Crowd, Mortal, addresses, fleet, who
+from tests.support.client import Client, Response, fetch
+from tests.support.fleet import Crowd, Gate, Mortal, addresses, fleet, who
 from tests.support.origin import responds
-from tests.support.pools import HEALTH, change, wait_states
+from tests.support.pools import HEALTH, change, wait_in_flight, wait_states
 from tests.support.proxy import Config, Proxy, cli, reverse
 from tests.support.tls import TlsClient, tls_listener
 
@@ -230,6 +230,36 @@ def test_when_the_server_is_down(servers: list[Mortal], known_by: str) -> None:
             wait_states(proxy, "up", "up", "up")
         assert who(ask(proxy, new)) == who(moved)
         assert who(ask(proxy, old)) == "a"
+
+
+def test_when_the_server_is_ejected(servers: list[Mortal]) -> None:
+    """It is as good as down: its clients do not wander over the others until its time is over."""
+    with Proxy(config(servers, outlier={"consecutive_errors": 1, "eject": "60s"})) as proxy:
+        old = cookie_for(proxy, "a")
+        servers[0].default = responds(500)
+        assert ask(proxy, old).status == 500
+        moved = ask(proxy, old)
+        assert who(moved) in ("b", "c")
+        assert {who(ask(proxy, pair(moved))) for _ in range(6)} == {who(moved)}
+
+
+def test_when_the_server_is_full(servers: list[Mortal]) -> None:
+    """Another one helps out for a moment; the client stays bound to its own."""
+    gate = Gate(servers[0].name_yourself)
+    servers[0].on("/held", gate)
+    tree = reverse(addresses(servers, max_connections=1), pool={"sticky": STICKY})
+    with Proxy(tree) as proxy, Client(proxy.port) as client:
+        cookie = cookie_for(proxy, "a")
+        wait_in_flight(proxy, 0, 0, 0)
+        client.request("GET", "/held", [("Cookie", cookie)])
+        gate.wait(1)
+        helped = ask(proxy, cookie)
+        assert who(helped) in ("b", "c")
+        assert given(helped) is None
+        gate.open()
+        assert client.response().status == 200
+        wait_in_flight(proxy, 0, 0, 0)
+        assert who(ask(proxy, cookie)) == "a"
 
 
 def test_a_server_that_is_no_longer_there(servers: list[Mortal]) -> None:
