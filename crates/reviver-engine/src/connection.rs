@@ -113,8 +113,8 @@ impl Connection {
         self.again(Stream::Taken)
     }
 
-    /// On behalf of the same client, for a request of the cache's own.
-    pub fn for_cache(&self, job: Job) -> Self {
+    /// On behalf of the same client, for a request of the proxy's own.
+    pub fn for_job(&self, job: Job) -> Self {
         self.again(Stream::Nobody(Box::new(job)))
     }
 

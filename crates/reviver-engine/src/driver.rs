@@ -233,17 +233,9 @@ pub async fn run(
                             match hedge::delay(&core, snapshot, &flow, work, now) {
                                 None => exchange.await_response(connection, work, upstream, now).await,
                                 Some(delay) => {
-                                    let first = hedge::First { connection, work, exchange, upstream, begun: now };
-                                    match Box::pin(hedge::race(first, &mut flow, snapshot, delay)).await {
-                                        Ok(Some(won)) => {
-                                            hedge::take_over(connection, work, &mut flow, &mut carried, won);
-                                            Ok(())
-                                        }
-                                        outcome => {
-                                            flow.hedge_lost();
-                                            outcome.map(|_| ())
-                                        }
-                                    }
+                                    let first = hedge::First { exchange, upstream, begun: now };
+                                    let hedged = hedge::either(connection, work, first, &mut flow, snapshot, delay);
+                                    Box::pin(hedged).await
                                 }
                             }
                         }

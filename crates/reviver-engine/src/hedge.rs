@@ -15,7 +15,6 @@ use crate::cache::Job;
 use crate::connect::connect;
 use crate::connection::Connection;
 use crate::core::{Core, CoreSnapshot};
-use crate::driver::Carried;
 use crate::exchange::{Exchange, Trouble};
 use crate::upstream::Upstream;
 use crate::work::Work;
@@ -33,38 +32,43 @@ pub fn delay(core: &Core, snapshot: &CoreSnapshot, flow: &Flow<'_>, work: &Work,
     }
 }
 
-/// Goes on with the second try in place of the first.
-pub fn take_over<'s>(
-    connection: &Connection,
+/// Awaits the response of either try; with the second's what goes with it stands in place of the first's.
+pub async fn either<'s>(
+    connection: &mut Connection,
     work: &mut Work,
+    first: First<'_, 's>,
     flow: &mut Flow<'s>,
-    carried: &mut Carried<'s>,
-    won: Won<'s>,
-) {
-    let Won { upstream, exchange, work: mut other } = won;
-    flow.hedge_won(upstream.address, upstream.reused, Instant::now());
-    if let Some(old) = carried.exchange.replace(exchange) {
-        old.give_up(connection, work);
-    }
-    carried.upstream = Some(upstream);
+    snapshot: &Rc<CoreSnapshot>,
+    delay: Duration,
+) -> Result<(), Trouble> {
+    let First { exchange, upstream, begun } = first;
+    let first = First { exchange: &mut *exchange, upstream: &mut *upstream, begun };
+    let Some(won) = race(connection, work, first, flow, snapshot, delay).await.inspect_err(|_| flow.hedge_lost())?
+    else {
+        flow.hedge_lost();
+        return Ok(());
+    };
+    flow.hedge_won(won.upstream.address, won.upstream.reused, Instant::now());
+    std::mem::replace(exchange, won.exchange).give_up(connection, work);
+    *upstream = won.upstream;
+    let mut other = won.work;
     std::mem::swap(&mut work.response, &mut other.response);
     std::mem::swap(&mut work.upstream_in, &mut other.upstream_in);
     if let Some(other) = other.recycled() {
         connection.core.works.give(other);
     }
+    Ok(())
 }
 
 /// A second try that has answered, with all that goes with it.
-pub struct Won<'s> {
-    pub upstream: Upstream,
-    pub exchange: Exchange<'s>,
-    pub work: Box<Work>,
+struct Won<'s> {
+    upstream: Upstream,
+    exchange: Exchange<'s>,
+    work: Box<Work>,
 }
 
-/// What the client's request goes with while two are under way.
+/// The first try.
 pub struct First<'a, 's> {
-    pub connection: &'a mut Connection,
-    pub work: &'a mut Work,
     pub exchange: &'a mut Exchange<'s>,
     pub upstream: &'a mut Upstream,
     pub begun: Instant,
@@ -72,14 +76,16 @@ pub struct First<'a, 's> {
 
 /// Awaits the response; after `delay` another server is asked too. The outcome of the first, or the second where that
 /// was better.
-pub async fn race<'s>(
+async fn race<'s>(
+    connection: &mut Connection,
+    work: &mut Work,
     first: First<'_, 's>,
     flow: &mut Flow<'s>,
     snapshot: &Rc<CoreSnapshot>,
     delay: Duration,
 ) -> Result<Option<Won<'s>>, Trouble> {
-    let First { connection, work, exchange, upstream, begun } = first;
-    let origin = connection.for_cache(Job::Done);
+    let First { exchange, upstream, begun } = first;
+    let origin = connection.for_job(Job::Done);
     // All of it has been sent, or will be from what is kept here.
     let request = work.request.clone();
     let replay = Replay::of(work);

@@ -24,6 +24,7 @@ mod log;
 mod metrics;
 mod mirror;
 pub mod origins;
+mod own;
 mod pump;
 mod resolve;
 mod socks;

@@ -14,9 +14,9 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::buffers::BUFFER_SIZE;
 use crate::cache::Job;
 use crate::compare::{Differences, Sight};
-use crate::connection::{self, Connection};
+use crate::connection::Connection;
 use crate::core::{Core, CoreSnapshot};
-use crate::driver::{self, ClientProtocol, HeadTimes};
+use crate::own;
 use crate::work::Work;
 
 /// A head larger than this is not compared.
@@ -138,12 +138,12 @@ pub async fn copy(
         body: work.client_in.bytes()[..length].to_vec(),
         side: flow.record.chosen.map(|c| c.side),
     };
-    let compares = mirror.compare.is_some() && matches!(head_method(&copy.request), Method::Get | Method::Head);
+    let compares = mirror.compare.is_some() && matches!(copy.request.method, Method::Get | Method::Head);
     let compare = mirror.compare.clone().filter(|_| compares);
     let (mirrored, answering) = (mirror.pool, flow.record.pool);
     let route = flow.route().map_or_else(String::new, |r| r.name.clone());
     let name = name.to_owned();
-    let origin = connection.for_cache(Job::Done);
+    let origin = connection.for_job(Job::Done);
     tokio::task::spawn_local(async move {
         let _under_way = under_way;
         let mirrors = &core.shared.mirrors;
@@ -162,10 +162,6 @@ pub async fn copy(
         let path = String::from_utf8_lossy(copy.request.path()).into_owned();
         mirrors.compared(&name, &route, &path, differences);
     });
-}
-
-fn head_method(head: &RequestHead) -> Method {
-    head.method
 }
 
 /// Reads the request's body without taking it. False where it does not come.
@@ -208,27 +204,12 @@ impl Copied {
     /// Sends it to a pool; what the answer was, where that is wanted.
     async fn carry(&self, origin: &Connection, pool: u32, look: bool) -> Option<Sight> {
         let seen = look.then(Seen::new);
-        let mut own = origin.for_cache(Job::Shadow(Box::new(Shadow { pool, side: self.side, seen })));
-        let core = Rc::clone(&own.core);
-        let mut work = core.works.take_or(Work::new);
-        work.request = self.request.clone();
+        let mut own = origin.for_job(Job::Shadow(Box::new(Shadow { pool, side: self.side, seen })));
+        let mut request = self.request.clone();
         if look {
-            work.request.version = Version::Http10;
+            request.version = Version::Http10;
         }
-        work.client_in.grow(self.body.len().max(BUFFER_SIZE));
-        work.client_in.space()[..self.body.len()].copy_from_slice(&self.body);
-        work.client_in.filled(self.body.len());
-        let now = Instant::now();
-        let times = HeadTimes { started: now, complete: now };
-        {
-            let run =
-                driver::run(&mut own, &mut work, &self.snapshot, self.listener, times, ClientProtocol::Http1, None);
-            let run = std::pin::pin!(run);
-            connection::caught(run).await;
-        }
-        if let Some(work) = work.recycled() {
-            core.works.give(work);
-        }
+        own::carry(&mut own, &self.snapshot, self.listener, request, &self.body).await;
         match own.take_job() {
             Some(Job::Shadow(shadow)) => shadow.seen?.sight(),
             _ => None,

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use reviver_balance::{Ask, Choice, Outcome, Priority};
 use reviver_cache::Why;
-use reviver_http::{FieldKind, RequestHead};
+use reviver_http::RequestHead;
 use reviver_plan::{HashOn, Hedge, Pool, Retry};
+use reviver_policy::{client_key, cookie_values};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::flow::State;
@@ -18,13 +19,7 @@ pub(crate) struct Choosing {
     /// 0 where the pool does not hash.
     hash: u64,
     /// The server that the client's cookie binds it to.
-    pinned: Option<u32>,
-}
-
-impl Choosing {
-    pub fn pinned(&self) -> Option<u32> {
-        self.pinned
-    }
+    pub pinned: Option<u32>,
 }
 
 /// What came of the wish for a server.
@@ -45,23 +40,18 @@ impl<'s> Flow<'s> {
         let pinned = pool.sticky.as_ref().and_then(|sticky| {
             let table = self.snapshot.stickies.get(index as usize)?.as_ref()?;
             // Of several cookies of the name, as of paths, the first that is one of ours.
-            head.values(FieldKind::Cookie).find_map(|cookies| {
-                reviver_policy::cookie_values(cookies, sticky.cookie.as_bytes()).find_map(|value| table.server(value))
-            })
+            cookie_values(head, sticky.cookie.as_bytes()).find_map(|value| table.server(value))
         });
         Choosing { hash, pinned }
     }
 
     fn hash_of(&self, pool: &Pool, head: &RequestHead) -> u64 {
-        let by_client = || xxh3_64(&reviver_policy::client_key(self.client.address).to_le_bytes());
+        let by_client = || xxh3_64(&client_key(self.client.address).to_le_bytes());
         match &pool.hash_on {
             HashOn::Client => by_client(),
             HashOn::Path => xxh3_64(head.normal_path()),
             HashOn::Header(name) => head.values_of(name.as_bytes()).next().map_or_else(by_client, xxh3_64),
-            HashOn::Cookie(name) => head
-                .values(FieldKind::Cookie)
-                .find_map(|cookies| reviver_policy::cookie_values(cookies, name.as_bytes()).next())
-                .map_or_else(by_client, xxh3_64),
+            HashOn::Cookie(name) => cookie_values(head, name.as_bytes()).next().map_or_else(by_client, xxh3_64),
         }
     }
 

@@ -90,11 +90,8 @@ pub(crate) fn place(snapshot: &Snapshot, rule: Rule) -> Option<&str> {
     match rule {
         Rule::None => None,
         Rule::Listener(index) => plan.listeners.get(usize::from(index)).map(|l| l.at.as_str()),
-        Rule::Limit(route, index) => {
-            let limits = &plan.reverse.as_ref()?.routes.get(route as usize)?.limits;
-            limits.get(usize::from(index)).map(|l| l.at.as_str())
-        }
-        Rule::Split(index) => plan.reverse.as_ref()?.splits.get(index as usize).map(|s| s.at.as_str()),
+        Rule::Limit(route, index) => snapshot.route(route)?.limits.get(usize::from(index)).map(|l| l.at.as_str()),
+        Rule::Split(index) => snapshot.split(index).map(|s| s.at.as_str()),
         Rule::Route(index) => plan.reverse.as_ref()?.routes.get(index as usize).map(|r| r.at.as_str()),
         Rule::Pool(index) => plan.reverse.as_ref()?.pools.get(index as usize).map(|p| p.at.as_str()),
         Rule::ForwardAuth => forward?.auth.as_ref().map(|a| a.at.as_str()),

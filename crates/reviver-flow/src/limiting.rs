@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use reviver_http::{FieldKind, FieldSink, RequestHead};
+use reviver_http::{FieldSink, RequestHead};
 use reviver_plan::{LimitBy, RateLimit};
+use reviver_policy::{client_key, cookie_values, value_key};
 
 use crate::{Flow, Reason, Rule, Slug};
 
@@ -24,7 +25,7 @@ impl<'s> Flow<'s> {
             // Nobody's request but the proxy's own.
             return None;
         }
-        let limits = self.snapshot.plan.reverse.as_ref()?.routes.get(route as usize)?.limits.as_slice();
+        let limits = &self.snapshot.route(route)?.limits;
         let rates = self.snapshot.rates.get(route as usize)?;
         for ((index, limit), rate) in (0..).zip(limits).zip(rates) {
             let key = self.key_of(&limit.by, head);
@@ -56,17 +57,12 @@ impl<'s> Flow<'s> {
 
     fn key_of(&self, by: &LimitBy, head: &RequestHead) -> u64 {
         // Keys of values have a secret: none can be made up that meets an address.
-        let client = || reviver_policy::client_key(self.client.address);
+        let client = || client_key(self.client.address);
         match by {
             LimitBy::Route => 0,
             LimitBy::Client => client(),
-            LimitBy::Header(name) => {
-                head.values_of(name.as_bytes()).next().map_or_else(client, reviver_policy::value_key)
-            }
-            LimitBy::Cookie(name) => head
-                .values(FieldKind::Cookie)
-                .find_map(|cookies| reviver_policy::cookie_values(cookies, name.as_bytes()).next())
-                .map_or_else(client, reviver_policy::value_key),
+            LimitBy::Header(name) => head.values_of(name.as_bytes()).next().map_or_else(client, value_key),
+            LimitBy::Cookie(name) => cookie_values(head, name.as_bytes()).next().map_or_else(client, value_key),
         }
     }
 

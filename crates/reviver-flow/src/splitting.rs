@@ -1,8 +1,9 @@
 //! Which variant of a split a request gets, and how a person stays with it.
 
 use reviver_balance::{Pool, Side, person};
-use reviver_http::{FieldKind, FieldSink, RequestHead};
+use reviver_http::{FieldSink, RequestHead};
 use reviver_plan::{Mirror, Split, SplitCookie, SplitSticky, Variant};
+use reviver_policy::{client_key, cookie_values};
 
 use crate::{Flow, Phase, Reason, Rule, Slug, VerdictKind};
 
@@ -26,10 +27,7 @@ impl<'s> Flow<'s> {
         let forced = self.forced(index, split, head);
         let side = match self.given.or(forced) {
             Some(side) => side,
-            None => {
-                let id = self.person_of(split, head);
-                state.side(id)
-            }
+            None => state.side(self.person_of(split, head)),
         };
         self.record.chosen = Some(Chosen { split: index, side, forced: forced.is_some() });
         let variant = split.variants.get(side.variant as usize)?;
@@ -61,19 +59,13 @@ impl<'s> Flow<'s> {
     fn person_of(&mut self, split: &Split, head: &RequestHead) -> Option<u64> {
         match &split.sticky {
             SplitSticky::None => None,
-            SplitSticky::Client => {
-                let key = reviver_policy::client_key(self.client.address);
-                Some(person(&split.name, &key.to_le_bytes()))
-            }
+            SplitSticky::Client => Some(person(&split.name, &client_key(self.client.address).to_le_bytes())),
             SplitSticky::Header(name) => {
                 let value = head.values_of(name.as_bytes()).next().filter(|v| !v.is_empty())?;
                 Some(person(&split.name, value))
             }
             SplitSticky::Cookie(cookie) => {
-                let known = head.values(FieldKind::Cookie).find_map(|cookies| {
-                    reviver_policy::cookie_values(cookies, cookie.name.as_bytes()).find(|id| is_id(id))
-                });
-                if let Some(id) = known {
+                if let Some(id) = cookie_values(head, cookie.name.as_bytes()).find(|id| is_id(id)) {
                     return Some(person(&split.name, id));
                 }
                 let id = [self.chance(), self.chance()];
@@ -136,7 +128,7 @@ impl<'s> Flow<'s> {
         let sticky = self.snapshot.pool(index).and_then(|p| p.sticky.as_ref());
         let table = self.snapshot.stickies.get(index as usize).and_then(Option::as_ref);
         if let (Some(sticky), Some(value)) = (sticky, table.and_then(|t| t.value(server)))
-            && self.choosing.pinned() != Some(server)
+            && self.choosing.pinned != Some(server)
             && !self.pinned_is_full(index)
         {
             self.write_cookie(&sticky.cookie, value.as_bytes(), sticky.max_age, sink);
@@ -147,7 +139,7 @@ impl<'s> Flow<'s> {
     fn pinned_is_full(&self, pool: u32) -> bool {
         let balancer = self.snapshot.pools.get(pool as usize);
         let is_full = |(server, balancer): (u32, &Pool)| !balancer.is_out(server) && !self.tried.contains(&server);
-        self.choosing.pinned().zip(balancer).is_some_and(is_full)
+        self.choosing.pinned.zip(balancer).is_some_and(is_full)
     }
 
     fn write_cookie(&self, name: &str, value: &[u8], max_age: u64, sink: &mut impl FieldSink) {

@@ -11,21 +11,15 @@ use crate::{Balance, Outlier, Pool, Snapshot, Split};
 
 /// The balancer of a pool; what the earlier plan's pool of that name knows of its servers is kept.
 pub(crate) fn balancer(pool: &Pool, earlier: Option<&Snapshot>) -> Balancer {
-    let kept = earlier.and_then(|e| {
-        let index = e.plan.reverse.as_ref()?.pools.iter().position(|p| p.name == pool.name)?;
-        e.pools.get(index)
-    });
-    Balancer::new(spec(pool), kept)
+    let kept = earlier.and_then(|e| e.balanced().find(|(p, _)| p.name == pool.name));
+    Balancer::new(spec(pool), kept.map(|(_, balancer)| balancer))
 }
 
 /// The weights of a split; those that were set since are kept where the written ones have not changed.
 pub(crate) fn split_state(split: &Split, earlier: Option<&Snapshot>) -> SplitState {
-    let kept = earlier.and_then(|e| {
-        let index = e.plan.reverse.as_ref()?.splits.iter().position(|s| s.name == split.name)?;
-        e.splits.get(index)
-    });
+    let kept = earlier.and_then(|e| e.divided().find(|(s, _)| s.name == split.name));
     let written: Vec<u32> = split.variants.iter().map(|v| v.weight).collect();
-    SplitState::new(&written, kept)
+    SplitState::new(&written, kept.map(|(_, state)| state))
 }
 
 fn spec(pool: &Pool) -> PoolSpec {

@@ -174,6 +174,16 @@ impl Snapshot {
         self.plan.reverse.as_ref()?.pools.get(index as usize)
     }
 
+    /// Each pool with what chooses among its servers.
+    pub fn balanced(&self) -> impl Iterator<Item = (&Pool, &Balancer)> {
+        self.plan.reverse.iter().flat_map(|r| &r.pools).zip(&self.pools)
+    }
+
+    /// Each split with its weights in force.
+    pub fn divided(&self) -> impl Iterator<Item = (&Split, &SplitState)> {
+        self.plan.reverse.iter().flat_map(|r| &r.splits).zip(&self.splits)
+    }
+
     pub fn split(&self, index: u32) -> Option<&Split> {
         self.plan.reverse.as_ref()?.splits.get(index as usize)
     }
@@ -224,7 +234,8 @@ fn path_pattern(pattern: &PathPattern) -> reviver_policy::PathPattern {
     }
 }
 
-fn value_pattern(pattern: &ValuePattern) -> reviver_policy::ValuePattern {
+/// The same for who decides by it.
+pub fn value_pattern(pattern: &ValuePattern) -> reviver_policy::ValuePattern {
     match pattern {
         ValuePattern::Present => reviver_policy::ValuePattern::Present,
         ValuePattern::Exact(text) => reviver_policy::ValuePattern::Exact(text.clone()),

@@ -23,7 +23,7 @@ pub use error::{PatternError, PortRangeError, RouterError, TemplateError};
 pub use forwarded::client_address;
 pub use net::{NetSet, PortSet};
 pub use params::cookie_values;
-pub use pattern::{PathPattern, ValuePattern};
+pub use pattern::{PathPattern, Pattern, ValuePattern};
 pub use private::is_private;
 pub use rate::{Gcra, RateTable, RateVerdict, client_key, value_key};
 pub use rewrite::PathRewrite;

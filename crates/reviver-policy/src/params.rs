@@ -1,5 +1,7 @@
 //! Parameters: of the query (`application/x-www-form-urlencoded`) and of `Cookie`.
 
+use reviver_http::{FieldKind, RequestHead};
+
 use crate::pattern::Pattern;
 use crate::uri::escape;
 
@@ -25,13 +27,15 @@ fn value_matches(value: &[u8], pattern: &Pattern) -> bool {
 /// Whether a cookie `name` in a `Cookie` value matches (RFC 6265, section 4.2). Names have case; a value
 /// is compared as it was sent, quotes included.
 pub(crate) fn cookie_matches(cookies: &[u8], name: &[u8], pattern: &Pattern) -> bool {
-    cookies
-        .split(|&b| b == b';')
-        .any(|pair| cut(pair.trim_ascii(), b'=').is_some_and(|(key, value)| key == name && pattern.matches(value)))
+    values_in(cookies, name).any(|value| pattern.matches(value))
 }
 
-/// The values of the cookies of that name in a `Cookie` value: of several paths and domains there may be several.
-pub fn cookie_values<'a>(cookies: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+/// The values of a request's cookies of one name: of several paths and domains there may be several.
+pub fn cookie_values<'a>(head: &'a RequestHead, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    head.values(FieldKind::Cookie).flat_map(move |cookies| values_in(cookies, name))
+}
+
+fn values_in<'a>(cookies: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     let named =
         move |pair: &'a [u8]| cut(pair.trim_ascii(), b'=').filter(|(key, _)| *key == name).map(|(_, value)| value);
     cookies.split(|&b| b == b';').filter_map(named)

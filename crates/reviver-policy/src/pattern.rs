@@ -30,7 +30,7 @@ pub enum ValuePattern {
 
 /// A pattern ready to be used on bytes.
 #[derive(Debug)]
-pub(crate) enum Pattern {
+pub enum Pattern {
     Present,
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
@@ -46,7 +46,7 @@ impl Pattern {
         })
     }
 
-    pub(crate) fn value(pattern: &ValuePattern) -> Result<Self, PatternError> {
+    pub fn value(pattern: &ValuePattern) -> Result<Self, PatternError> {
         Ok(match pattern {
             ValuePattern::Present => Self::Present,
             ValuePattern::Exact(text) => Self::Exact(text.as_bytes().into()),
@@ -55,7 +55,7 @@ impl Pattern {
         })
     }
 
-    pub(crate) fn matches(&self, bytes: &[u8]) -> bool {
+    pub fn matches(&self, bytes: &[u8]) -> bool {
         match self {
             Self::Present => true,
             Self::Exact(text) => **text == *bytes,

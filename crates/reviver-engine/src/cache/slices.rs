@@ -3,10 +3,8 @@
 //! What stands under the resource's key knows the fields, the length and the version; the pieces have keys made of that
 //! version, so that pieces of different versions are never put together.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use reviver_balance::Side;
 use reviver_cache::{ContentRange, Meta, value_of, write_without};
@@ -21,8 +19,8 @@ use super::parts::strong_tag;
 use super::store::Begun;
 use super::{Cache, Finding};
 use crate::connection::Connection;
-use crate::driver::{self, ClientProtocol, HeadTimes};
 use crate::mirror::Shadow;
+use crate::own;
 use crate::work::Work;
 
 /// What a request of the proxy's own is for.
@@ -210,24 +208,10 @@ impl Sliced<'_> {
 /// Makes a request of the cache's own, like the client's.
 pub fn start(connection: &Connection, work: &Work, flow: &Flow<'_>, job: Job) {
     let Some((snapshot, _)) = connection.snapshot() else { return };
-    let mut own = connection.for_cache(job);
+    let mut own = connection.for_job(job);
     let listener = flow.record.listener;
     let request = work.request.clone();
-    let core = Rc::clone(&connection.core);
-    tokio::task::spawn_local(async move {
-        let mut work = core.works.take_or(Work::new);
-        work.request = request;
-        let now = Instant::now();
-        let times = HeadTimes { started: now, complete: now };
-        {
-            let run = driver::run(&mut own, &mut work, &snapshot, listener, times, ClientProtocol::Http1, None);
-            let run = std::pin::pin!(run);
-            crate::connection::caught(run).await;
-        }
-        if let Some(work) = work.recycled() {
-            core.works.give(work);
-        }
-    });
+    tokio::task::spawn_local(async move { own::carry(&mut own, &snapshot, listener, request, &[]).await });
 }
 
 async fn wait(connection: &mut Connection, work: &mut Work, flight: &Flight) -> Result<Landing, Relayed> {

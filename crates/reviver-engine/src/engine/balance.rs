@@ -13,8 +13,7 @@ impl Engine {
         let state = self.state();
         let snapshot = &state.prepared.snapshot;
         let now = Instant::now();
-        let pools = snapshot.plan.reverse.iter().flat_map(|r| &r.pools).zip(&snapshot.pools);
-        let pools = pools.map(|(pool, balancer)| {
+        let pools = snapshot.balanced().map(|(pool, balancer)| {
             json!({
                 "name": pool.name, "balance": pool.balance, "panic": balancer.in_panic(), "waiting": balancer.waiting(),
                 "servers": balancer.status(now).iter().map(shown).collect::<Vec<_>>(),
@@ -27,8 +26,7 @@ impl Engine {
     pub fn pool_drain(&self, pool: &str, server: &str, drained: bool) -> Result<(), EngineError> {
         let state = self.state();
         let snapshot = &state.prepared.snapshot;
-        let pools = snapshot.plan.reverse.iter().flat_map(|r| &r.pools).zip(&snapshot.pools);
-        let found = pools.into_iter().find(|(p, _)| p.name == pool);
+        let found = snapshot.balanced().find(|(p, _)| p.name == pool);
         let (_, balancer) = found.ok_or_else(|| EngineError::NoPool(pool.to_owned()))?;
         match balancer.set_drained(server, drained, Instant::now()) {
             true => Ok(()),
@@ -46,8 +44,7 @@ impl Engine {
     pub fn split_set(&self, name: &str, weights: &[u32]) -> Result<(), EngineError> {
         let state = self.state();
         let snapshot = &state.prepared.snapshot;
-        let splits = snapshot.plan.reverse.iter().flat_map(|r| &r.splits).zip(&snapshot.splits);
-        let found = splits.into_iter().find(|(s, _)| s.name == name);
+        let found = snapshot.divided().find(|(s, _)| s.name == name);
         let (_, split) = found.ok_or_else(|| EngineError::NoSplit(name.to_owned()))?;
         if split.set(weights) { Ok(()) } else { Err(EngineError::Weights(name.to_owned())) }
     }
@@ -61,13 +58,15 @@ impl Engine {
     pub fn events(&self) -> Value {
         let state = self.state();
         let snapshot = &state.prepared.snapshot;
-        let pools = snapshot.plan.reverse.iter().flat_map(|r| &r.pools).zip(&snapshot.pools);
-        let event = |pool: &str, change: Change| json!({"pool": pool, "server": change.server, "kind": kind(change.kind), "detail": change.detail});
-        let events = pools.flat_map(|(pool, balancer)| {
-            balancer.take_changes().into_iter().map(|change| event(&pool.name, change)).collect::<Vec<_>>()
-        });
+        let events = snapshot
+            .balanced()
+            .flat_map(|(pool, balancer)| balancer.take_changes().into_iter().map(|change| told(&pool.name, &change)));
         Value::Array(events.collect())
     }
+}
+
+fn told(pool: &str, change: &Change) -> Value {
+    json!({"pool": pool, "server": change.server, "kind": kind(change.kind), "detail": change.detail})
 }
 
 fn shown(server: &EndpointStatus) -> Value {

@@ -1,8 +1,8 @@
 //! What a good answer looks like, compiled once for each pool, and what is said of another one.
 
 use memchr::memmem;
-use regex::bytes::Regex;
-use reviver_plan::{HttpCheck, ValuePattern};
+use reviver_plan::{HttpCheck, ValuePattern, value_pattern};
+use reviver_policy::{Pattern, PatternError};
 
 /// Bytes of a body that are looked at.
 pub const BODY: usize = 64 * 1024;
@@ -11,31 +11,24 @@ const SHOWN: usize = 60;
 
 pub struct Expect {
     statuses: Vec<(u16, u16)>,
-    headers: Vec<(String, Pattern)>,
-    body: Option<BodyPattern>,
+    headers: Vec<(String, Wanted)>,
+    /// A prefix may stand anywhere in it.
+    body: Option<Wanted>,
 }
 
-enum Pattern {
-    Present,
-    Exact(String),
-    Prefix(String),
-    Regex(Regex),
-}
-
-enum BodyPattern {
-    Present,
-    Exact(String),
-    Holds(String),
-    Regex(Regex),
+/// What a value must be: as it was written, and compiled.
+struct Wanted {
+    written: ValuePattern,
+    compiled: Pattern,
 }
 
 impl Expect {
     pub fn new(check: &HttpCheck) -> Result<Self, String> {
-        let headers = check.expect_headers.iter().map(|h| Ok((h.name.to_ascii_lowercase(), Pattern::new(&h.value)?)));
+        let headers = check.expect_headers.iter().map(|h| Ok((h.name.to_ascii_lowercase(), Wanted::new(&h.value)?)));
         Ok(Self {
             statuses: check.statuses.clone(),
             headers: headers.collect::<Result<_, String>>()?,
-            body: check.body.as_ref().map(BodyPattern::new).transpose()?,
+            body: check.body.as_ref().map(Wanted::new).transpose()?,
         })
     }
 
@@ -54,7 +47,7 @@ impl Expect {
         }
         for (name, pattern) in &self.headers {
             let values = || fields().filter(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value);
-            if values().any(|value| pattern.fits(value)) {
+            if values().any(|value| pattern.compiled.matches(value)) {
                 continue;
             }
             return Err(match values().next() {
@@ -67,64 +60,37 @@ impl Expect {
 
     /// `body`: its first [`BODY`] bytes.
     pub fn body(&self, body: &[u8]) -> Result<(), String> {
-        match &self.body {
-            Some(BodyPattern::Present) if body.is_empty() => Err("the body is empty".to_owned()),
-            Some(BodyPattern::Exact(text)) if body != text.as_bytes() => {
-                Err(format!("the body is not {}", shown(text.as_bytes())))
-            }
-            Some(BodyPattern::Holds(text)) if memmem::find(body, text.as_bytes()).is_none() => {
-                Err(format!("the body does not hold {}", shown(text.as_bytes())))
-            }
-            Some(BodyPattern::Regex(regex)) if !regex.is_match(body) => {
-                Err(format!("the body does not match {}", shown(regex.as_str().as_bytes())))
-            }
-            _ => Ok(()),
-        }
+        let Some(wanted) = &self.body else { return Ok(()) };
+        let (fault, text) = match &wanted.written {
+            ValuePattern::Present if body.is_empty() => return Err("the body is empty".to_owned()),
+            ValuePattern::Present => return Ok(()),
+            ValuePattern::Prefix(text) if memmem::find(body, text.as_bytes()).is_some() => return Ok(()),
+            ValuePattern::Prefix(text) => ("does not hold", text),
+            _ if wanted.compiled.matches(body) => return Ok(()),
+            ValuePattern::Exact(text) => ("is not", text),
+            ValuePattern::Regex(text) => ("does not match", text),
+        };
+        Err(format!("the body {fault} {}", shown(text.as_bytes())))
     }
 }
 
-impl Pattern {
-    fn new(pattern: &ValuePattern) -> Result<Self, String> {
-        Ok(match pattern {
-            ValuePattern::Present => Self::Present,
-            ValuePattern::Exact(text) => Self::Exact(text.clone()),
-            ValuePattern::Prefix(text) => Self::Prefix(text.clone()),
-            ValuePattern::Regex(text) => Self::Regex(regex(text)?),
-        })
-    }
-
-    fn fits(&self, value: &[u8]) -> bool {
-        match self {
-            Self::Present => true,
-            Self::Exact(text) => value == text.as_bytes(),
-            Self::Prefix(text) => value.starts_with(text.as_bytes()),
-            Self::Regex(regex) => regex.is_match(value),
-        }
+impl Wanted {
+    fn new(written: &ValuePattern) -> Result<Self, String> {
+        let compiled = Pattern::value(&value_pattern(written)).map_err(|error| match error {
+            PatternError::Regex { pattern, .. } => format!("bad regular expression {}", shown(pattern.as_bytes())),
+            other => other.to_string(),
+        })?;
+        Ok(Self { written: written.clone(), compiled })
     }
 
     fn wish(&self) -> String {
-        match self {
-            Self::Present => "expected it to be there".to_owned(),
-            Self::Exact(text) => format!("expected {}", shown(text.as_bytes())),
-            Self::Prefix(text) => format!("expected {} at its start", shown(text.as_bytes())),
-            Self::Regex(regex) => format!("expected a match of {}", shown(regex.as_str().as_bytes())),
+        match &self.written {
+            ValuePattern::Present => "expected it to be there".to_owned(),
+            ValuePattern::Exact(text) => format!("expected {}", shown(text.as_bytes())),
+            ValuePattern::Prefix(text) => format!("expected {} at its start", shown(text.as_bytes())),
+            ValuePattern::Regex(text) => format!("expected a match of {}", shown(text.as_bytes())),
         }
     }
-}
-
-impl BodyPattern {
-    fn new(pattern: &ValuePattern) -> Result<Self, String> {
-        Ok(match pattern {
-            ValuePattern::Present => Self::Present,
-            ValuePattern::Exact(text) => Self::Exact(text.clone()),
-            ValuePattern::Prefix(text) => Self::Holds(text.clone()),
-            ValuePattern::Regex(text) => Self::Regex(regex(text)?),
-        })
-    }
-}
-
-fn regex(text: &str) -> Result<Regex, String> {
-    Regex::new(text).map_err(|_| format!("bad regular expression {}", shown(text.as_bytes())))
 }
 
 /// Statuses as a person writes them.

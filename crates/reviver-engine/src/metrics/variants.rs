@@ -77,8 +77,7 @@ struct Counts {
 impl Metrics {
     /// All splits with their weights and what their variants have answered since the start.
     pub fn splits(&self, snapshot: &Snapshot) -> Value {
-        let splits = snapshot.plan.reverse.iter().flat_map(|r| &r.splits).zip(&snapshot.splits);
-        let splits = splits.map(|(split, state)| {
+        let splits = snapshot.divided().map(|(split, state)| {
             let weights = state.weights();
             let variants = split.variants.iter().zip(weights).map(|(variant, weight)| {
                 let mut shown = json!({
