@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from reviver.cli.options import find_socket, header_option, json_option, running_proxy_options
+from reviver.cli.options import ask_running, find_socket, header_option, json_option, running_proxy_options
 from reviver.cli.output import fail, note, print_json, size
 from reviver.cli.urls import absolute, authority, url_argument
 
@@ -37,12 +37,8 @@ def stats(config: Path | None, socket: Path | None, as_json: bool) -> int:
     reviver cache stats
     reviver cache stats --json | jq .hit_ratio
     """
-    from reviver.control.client import ask
-
-    answer = ask(find_socket(config, socket), "cache.stats", on_progress=_waiting("counting"))
-    if as_json:
-        print_json(answer)
-    else:
+    answer = ask_running("cache.stats", config, socket, as_json, on_progress=_waiting("counting"))
+    if not as_json:
         from reviver.cli.cache_shown import show_stats
 
         show_stats(answer)
@@ -82,7 +78,6 @@ def purge(
     reviver cache purge --expression 'host == "shop.example" and (age > "1h" or status in (404, 410))'
     """
     from reviver.control.cache_expression import ExpressionError
-    from reviver.control.client import ask
 
     given = [(key, value) for key, values in chosen.items() for value in values]
     names = [f"--{key}" for key, _ in given] + ["--all"] * everything
@@ -97,10 +92,8 @@ def purge(
         note("\n".join(f"  {line}" for line in error.caret().split("\n")))
         return 2
     request = {"select": select, "soft": soft}
-    answer = ask(find_socket(config, socket), "cache.purge", request=request, on_progress=_waiting("purging"))
-    if as_json:
-        print_json(answer)
-    else:
+    answer = ask_running("cache.purge", config, socket, as_json, request=request, on_progress=_waiting("purging"))
+    if not as_json:
         click.echo(f"{answer['purged']} purged")
     return 0
 
@@ -150,13 +143,9 @@ def get(
     reviver cache get http://shop.example/logo.png
     reviver cache get shop.example/ -H 'Accept-Encoding: br' -H 'Cache-Control: no-cache'
     """
-    from reviver.control.client import ask
-
     request = {"method": method, "url": url, "headers": [list(header) for header in headers], "listener": listener}
-    answer = ask(find_socket(config, socket), "cache.get", request=request, on_progress=_waiting("looking"))
-    if as_json:
-        print_json(answer)
-    else:
+    answer = ask_running("cache.get", config, socket, as_json, request=request, on_progress=_waiting("looking"))
+    if not as_json:
         from reviver.cli.cache_shown import show_found
 
         show_found(f"{method} {url}", answer)

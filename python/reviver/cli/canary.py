@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reviver.cli.options import find_socket, json_option, running_proxy_options
-from reviver.cli.output import print_json
+from reviver.cli.options import ask_running, json_option, running_proxy_options
 
 if TYPE_CHECKING:
     from reviver.control.protocol import Command
@@ -45,12 +44,8 @@ def status(split: str | None, config: Path | None, socket: Path | None, as_json:
     reviver canary status
     reviver canary status shop --json | jq '.splits[0].autopilot.verdict'
     """
-    from reviver.control.client import ask
-
-    answer = ask(find_socket(config, socket), "canary.status", request={"split": split})
-    if as_json:
-        print_json(answer)
-    else:
+    answer = ask_running("canary.status", config, socket, as_json, request={"split": split})
+    if not as_json:
         from reviver.cli.canary_shown import show_splits
 
         show_splits(answer["splits"])
@@ -141,12 +136,8 @@ def diff(name: str | None, config: Path | None, socket: Path | None, as_json: bo
     reviver canary diff
     reviver canary diff shop --json | jq '.mirrors[0].differences'
     """
-    from reviver.control.client import ask
-
-    answer = ask(find_socket(config, socket), "canary.diff", request={"name": name})
-    if as_json:
-        print_json(answer)
-    else:
+    answer = ask_running("canary.diff", config, socket, as_json, request={"name": name})
+    if not as_json:
         from reviver.cli.mirror_shown import show_mirrors
 
         show_mirrors(answer["mirrors"])
@@ -154,12 +145,8 @@ def diff(name: str | None, config: Path | None, socket: Path | None, as_json: bo
 
 
 def _change(verb: "Command", request: dict[str, Any], config: Path | None, socket: Path | None, as_json: bool) -> int:
-    from reviver.control.client import ask
-
-    split = ask(find_socket(config, socket), verb, request=request)
-    if as_json:
-        print_json(split)
-    else:
+    split = ask_running(verb, config, socket, as_json, request=request)
+    if not as_json:
         from reviver.cli.canary_shown import headline
 
         click.echo(headline(split))

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from reviver.config import Loaded
+    from reviver.control.protocol import Command
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,6 +104,22 @@ def find_socket(config: Path | None, socket: Path | None) -> Path:
     if configured is None:
         raise NotRunningError(f"no proxy is running with {path}")
     return configured
+
+
+def ask_running(
+    command: "Command", config: Path | None, socket: Path | None, as_json: bool, **request: Any
+) -> dict[str, Any]:
+    """The answer of the proxy that is meant, which is printed already where JSON is wanted.
+
+    `request` is what `reviver.control.client.ask` takes. Raises what that and `find_socket` raise.
+    """
+    from reviver.cli.output import print_json
+    from reviver.control.client import ask
+
+    answer: dict[str, Any] = ask(find_socket(config, socket), command, **request)
+    if as_json:
+        print_json(answer)
+    return answer
 
 
 def serve_generated(command: str, listen: str, tree: dict[str, Any], *, workers: int | None) -> int:

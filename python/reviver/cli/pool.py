@@ -1,15 +1,15 @@
 """`reviver pool`: the servers of pools, and which of them get requests."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from reviver.cli.options import find_socket, json_option, running_proxy_options
-from reviver.cli.output import note, print_json
+from reviver.cli.options import ask_running, json_option, running_proxy_options
+from reviver.cli.output import note
 
 if TYPE_CHECKING:
-    from reviver.control.protocol import Command
+    pass
 
 
 @click.group("pool")
@@ -40,12 +40,8 @@ def status(pool: str | None, config: Path | None, socket: Path | None, as_json: 
     reviver pool status
     reviver pool status api --json | jq '.pools[].servers[] | select(.state != "up")'
     """
-    from reviver.control.client import ask
-
-    answer = ask(find_socket(config, socket), "pool.status", request={"pool": pool})
-    if as_json:
-        print_json(answer)
-    else:
+    answer = ask_running("pool.status", config, socket, as_json, request={"pool": pool})
+    if not as_json:
         from reviver.cli.pool_shown import show_pools
 
         show_pools(answer["pools"])
@@ -66,7 +62,7 @@ def drain(pool: str, server: str, config: Path | None, socket: Path | None, as_j
     reviver pool drain api 127.0.0.1:9001
     reviver pool status api                 until nothing is in flight
     """
-    done = _ask("pool.drain", {"pool": pool, "server": server}, config, socket, as_json)
+    done = ask_running("pool.drain", config, socket, as_json, request={"pool": pool, "server": server})
     if not as_json:
         click.echo(f"pool {done['pool']}: {done['server']} drains")
         if not done["left"]:
@@ -85,7 +81,7 @@ def restore(pool: str, server: str, config: Path | None, socket: Path | None, as
     \b
     reviver pool restore api 127.0.0.1:9001
     """
-    done = _ask("pool.restore", {"pool": pool, "server": server}, config, socket, as_json)
+    done = ask_running("pool.restore", config, socket, as_json, request={"pool": pool, "server": server})
     if not as_json:
         click.echo(f"pool {done['pool']}: {done['server']} is {done['state']}")
     return 0
@@ -136,7 +132,7 @@ def add(
         "backup": backup or None,
         "max_connections": max_connections,
     }
-    done = _ask("pool.add", request, config, socket, as_json)
+    done = ask_running("pool.add", config, socket, as_json, request=request)
     if not as_json:
         click.echo(f"pool {done['pool']}: {done['server']} was added")
     return 0
@@ -156,18 +152,7 @@ def remove(pool: str, server: str, config: Path | None, socket: Path | None, as_
     \b
     reviver pool remove api 127.0.0.1:9003
     """
-    done = _ask("pool.remove", {"pool": pool, "server": server}, config, socket, as_json)
+    done = ask_running("pool.remove", config, socket, as_json, request={"pool": pool, "server": server})
     if not as_json:
         click.echo(f"pool {done['pool']}: {done['server']} was removed")
     return 0
-
-
-def _ask(
-    verb: "Command", request: dict[str, Any], config: Path | None, socket: Path | None, as_json: bool
-) -> dict[str, Any]:
-    from reviver.control.client import ask
-
-    done = ask(find_socket(config, socket), verb, request=request)
-    if as_json:
-        print_json(done)
-    return done

@@ -13,7 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 __all__ = [
-    "Address", "Count", "Duration", "Flag", "Kind", "Network", "Pair", "PortRange", "Quantity", "Size",
+    "Address", "Count", "Duration", "Flag", "Kind", "Network", "Pair", "PortRange", "Quantity", "Size", "Written",
     "is_ipv4", "is_ipv6", "is_name", "refuse", "shown",
 ]  # fmt: skip
 
@@ -241,7 +241,28 @@ def is_name(host: str) -> bool:
     return len(host) <= 253 and all(map(_LABEL.match, labels)) and not labels[-1].isdigit()
 
 
-class Address(str):
+class Written(str):
+    """A text with a grammar of its own, kept as it is to be shown."""
+
+    __slots__ = ()
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """Reads what was written; a validation error says what is wrong with it."""
+        raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.read, serialization=core_schema.to_string_ser_schema())
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string"}
+
+
+class Address(Written):
     """`host:port` as text: the host is a name in lower case, an IPv4 address, or an IPv6 address in brackets."""
 
     __slots__ = ()
@@ -290,16 +311,6 @@ class Address(str):
         elif not host and not cls.any_host:
             refuse(f"{shown(value)} has no host", cls.hint)
         return cls(f"{host}:{port}")
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.read, serialization=core_schema.to_string_ser_schema())
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {"type": "string"}
 
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#@\s]*)(?::(?P<port>[0-9]{1,5}))?")

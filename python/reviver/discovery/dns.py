@@ -9,7 +9,7 @@ from reviver.config.models import Discover, Server
 from reviver.config.values import Address
 from reviver.discovery.answers import Answer, Found, SourceError
 from reviver.discovery.names import AGAIN_WHEN_EMPTY, Names, Records
-from reviver.discovery.polling import Sleep, polled
+from reviver.discovery.polling import Sleep, polled_by_ttl
 
 __all__ = ["Addresses", "addressed"]
 
@@ -29,14 +29,7 @@ class Addresses:
 
     def answers(self) -> AsyncGenerator[Answer, None]:
         """Asks again when the first of the records is no longer valid."""
-        settings = self._discover
-        return polled(
-            self._look,
-            timeout=settings.timeout / 1000,
-            least=settings.min_ttl / 1000,
-            most=settings.max_ttl / 1000,
-            sleep=self._sleep,
-        )
+        return polled_by_ttl(self._look, self._discover, self._sleep)
 
     async def _look(self) -> tuple[Found, float]:
         """Raises SourceError where neither question is answered.

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+from reviver.config.models import Discover
 from reviver.discovery.answers import Answer, Failed, Found, SourceError
 
-__all__ = ["AGAIN", "Sleep", "pause_after", "polled"]
+__all__ = ["AGAIN", "Sleep", "pause_after", "polled", "polled_by_ttl"]
 
 AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds until a look is tried again, after one failure, two, and so on."""
@@ -16,6 +17,19 @@ Sleep = Callable[[float], Awaitable[None]]
 def pause_after(failures: int) -> float:
     """Seconds until a look is tried again after so many failures in a row."""
     return AGAIN[min(failures, len(AGAIN)) - 1]
+
+
+def polled_by_ttl(
+    look: Callable[[], Awaitable[tuple[Found, float]]], settings: Discover, sleep: Sleep
+) -> AsyncGenerator[Answer, None]:
+    """Looks, and again when the first of the records is no longer valid, within the bounds of the settings."""
+    return polled(
+        look,
+        timeout=settings.timeout / 1000,
+        least=settings.min_ttl / 1000,
+        most=settings.max_ttl / 1000,
+        sleep=sleep,
+    )
 
 
 async def polled(

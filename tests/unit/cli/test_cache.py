@@ -8,6 +8,7 @@ import pytest
 
 from reviver.cli import main
 from reviver.control import client
+from tests.unit.cli.asking import answering, printed
 from tests.unit.cli.test_main import _modules
 
 STATS: dict[str, Any] = {
@@ -54,23 +55,12 @@ ANSWERS = {"cache.stats": STATS, "cache.purge": {"purged": 3}, "cache.get": FOUN
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """Answers for a proxy; what it was asked."""
-    found: list[tuple[str, Any]] = []
-
-    def ask(path: Path, command: str, *, request: Any = None, **_: Any) -> dict[str, Any]:
-        found.append((command, request))
-        return ANSWERS[command]
-
-    monkeypatch.setattr(client, "ask", ask)
-    return found
-
-
-def _lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    return answering(monkeypatch, ANSWERS.__getitem__)
 
 
 def test_the_stats_have_tiers_routes_and_reasons(asked: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["cache", "stats", "--socket", "/x"]) == 0
-    lines = _lines(capsys)
+    lines = printed(capsys)
     assert "memory █████░░░░░░░░░░░░░░░ 25.0 % 64.0 MiB 256.0 MiB 12" in lines
     assert "disk ███████████████░░░░░ 75.0 % 3.0 GiB 4.0 GiB 900 read-only" in lines
     assert "the disk is read-only: nothing new is stored there" in lines
@@ -98,7 +88,7 @@ def test_a_cache_that_was_not_used_has_stats_too(
     }  # fmt: skip
     monkeypatch.setitem(ANSWERS, "cache.stats", empty)
     assert main.run(["cache", "stats", "--socket", "/x"]) == 0
-    lines = _lines(capsys)
+    lines = printed(capsys)
     assert "memory ░░░░░░░░░░░░░░░░░░░░ 0.0 % 0 B 1.0 KiB 0" in lines
     assert "all - 0 0 0 0 0" in lines
 
@@ -106,7 +96,7 @@ def test_a_cache_that_was_not_used_has_stats_too(
 def test_the_rows_of_routes_add_up(asked: object, capsys: pytest.CaptureFixture[str]) -> None:
     """A reload can take a route away, and not what it has counted."""
     assert main.run(["cache", "stats", "--socket", "/x"]) == 0
-    lines = _lines(capsys)
+    lines = printed(capsys)
     rows = [
         line.rsplit(" ", 5)[1:] for line in lines[lines.index("route hit ratio hit stale revalidated miss bypass") :]
     ]
@@ -132,7 +122,7 @@ def test_a_disk_that_does_not_work_is_told_in_words(
 ) -> None:
     monkeypatch.setitem(ANSWERS, "cache.stats", {**STATS, "disk": {**STATS["disk"], "state": state, "dropped": 3}})
     assert main.run(["cache", "stats", "--socket", "/x"]) == 0
-    lines = _lines(capsys)
+    lines = printed(capsys)
     assert [line for line in lines if line.startswith("the disk")] == ([] if sentence is None else [sentence])
     assert any(line.startswith("disk ") and line.endswith(" 900" if state == "ok" else f" {state}") for line in lines)
     assert "dropped 3 that the disk was too slow for" in lines
@@ -231,7 +221,7 @@ def test_what_is_stored_is_told_with_the_verdict(
     url = "http://shop.example/logo.png"
     headers = [["Accept-Encoding", "br"]]
     assert asked == [("cache.get", {"method": "HEAD", "url": url, "headers": headers, "listener": "web"})]
-    lines = _lines(capsys)
+    lines = printed(capsys)
     assert lines[:3] == [f"key {url}", "route shop", f"now HEAD {url} would be: miss (vary_miss)"]
     assert lines[-1] == (
         "accept-encoding: gzip 200 1 m 15 s -15 s max-age 1.5 KiB disk 7 2026-05-01T12:00:00Z logo, shop "
@@ -244,7 +234,7 @@ def test_where_nothing_is_stored_it_says_so(
 ) -> None:
     monkeypatch.setitem(ANSWERS, "cache.get", {**FOUND, "stored": [], "reason": "uri_miss"})
     assert main.run(["cache", "get", "shop.example/logo.png", "--socket", "/x"]) == 0
-    assert _lines(capsys)[-1] == "nothing is stored"
+    assert printed(capsys)[-1] == "nothing is stored"
 
 
 def test_a_variant_of_several_fields_is_one_line(
@@ -254,7 +244,7 @@ def test_a_variant_of_several_fields_is_one_line(
     everyone = {**VARIANT, "variant": "\n", "verdict": "hit", "reason": "fresh"}
     monkeypatch.setitem(ANSWERS, "cache.get", {**FOUND, "reason": "partial", "stored": [several, everyone]})
     assert main.run(["cache", "get", "shop.example/logo.png", "--socket", "/x"]) == 0
-    lines = _lines(capsys)
+    lines = printed(capsys)
     assert lines[2].endswith("would be: miss (partial)")
     assert lines[-2].startswith("accept-encoding: gzip, accept-language: de 200 ")
     assert lines[-2].endswith(" stale (partial)")
@@ -292,7 +282,7 @@ def test_what_has_no_key_says_why(
     }
     monkeypatch.setitem(ANSWERS, "cache.get", {**uncached, **change})
     assert main.run(["cache", "get", "shop.example", "--socket", "/x"]) == 0
-    assert _lines(capsys) == lines
+    assert printed(capsys) == lines
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from reviver.canary import Autopilot, Counters, Settings
 from reviver.cli import main
-from reviver.control import client
+from tests.unit.cli.asking import answering
 from tests.unit.cli.test_main import _modules
 
 
@@ -50,14 +50,7 @@ def answer() -> dict[str, Any]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-
-    def ask(path: Path, command: str, *, request: Any = None, **_: Any) -> dict[str, Any]:
-        found.append((command, request))
-        return answer if command == "canary.status" else answer["splits"][0]
-
-    monkeypatch.setattr(client, "ask", ask)
-    return found
+    return answering(monkeypatch, lambda command: answer if command == "canary.status" else answer["splits"][0])
 
 
 def _shown(capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -1,13 +1,12 @@
 """`reviver canary diff`: what the proxy is asked, and how its answer is told."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reviver.cli import main
-from reviver.control import client
+from tests.unit.cli.asking import answering, printed
 
 MIRROR: dict[str, Any] = {
     "name": "shop", "of": "split", "at": "r.yaml:15", "pool": "v2", "percent": 1000,
@@ -30,19 +29,12 @@ def answer() -> dict[str, Any]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-
-    def ask(path: Path, command: str, *, request: Any = None, **_: Any) -> dict[str, Any]:
-        found.append((command, request))
-        return answer
-
-    monkeypatch.setattr(client, "ask", ask)
-    return found
+    return answering(monkeypatch, lambda _: answer)
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     assert main.run(["canary", "diff", *arguments, "--socket", "/x"]) == 0
-    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    return printed(capsys)
 
 
 def test_differences_are_a_table(asked: list[tuple[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:

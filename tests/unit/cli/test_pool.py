@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reviver.cli import main
-from reviver.control import client
+from tests.unit.cli.asking import answering, printed
 from tests.unit.cli.test_main import _modules
 
 SERVER: dict[str, Any] = {
@@ -53,23 +53,12 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-
-    def ask(path: Path, command: str, *, request: Any = None, **_: Any) -> dict[str, Any]:
-        found.append((command, request))
-        return ANSWERS[command]
-
-    monkeypatch.setattr(client, "ask", ask)
-    return found
-
-
-def _lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    return answering(monkeypatch, ANSWERS.__getitem__)
 
 
 def test_each_server_is_a_row(asked: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["pool", "status", "--socket", "/x"]) == 0
-    assert _lines(capsys) == [
+    assert printed(capsys) == [
         "pool api: 1 of 3 servers up, round_robin",
         "server state weight in flight requests errors latency last check note",
         "127.0.0.1:9001 up 1 3 1000 0 1.2 ms good, 250 ms ago",
@@ -86,7 +75,7 @@ def test_servers_that_are_found_say_by_what(
     none = {**POOL, "name": "web", "servers": [], "removed": [], "from": "docker"}
     monkeypatch.setitem(ANSWERS, "pool.status", {"pools": [pool, none]})
     assert main.run(["pool", "status", "--socket", "/x"]) == 0
-    assert [line for line in _lines(capsys) if "9001" not in line and "latency" not in line] == [
+    assert [line for line in printed(capsys) if "9001" not in line and "latency" not in line] == [
         "pool api: 1 of 1 server up (by dns), round_robin",
         "discovery by dns fails: app.internal A: SERVFAIL",
         "",
@@ -101,7 +90,7 @@ def test_a_pool_in_trouble_says_so(
     monkeypatch.setitem(ANSWERS, "pool.status", {"pools": [trouble, trouble]})
     assert main.run(["pool", "status", "--socket", "/x"]) == 0
     line = "pool api: 1 of 3 servers up, round_robin, too few are up: all are used, 7 waiting for room"
-    assert _lines(capsys).count(line) == 2
+    assert printed(capsys).count(line) == 2
 
 
 @pytest.mark.parametrize(

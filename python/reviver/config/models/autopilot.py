@@ -6,19 +6,17 @@ Nothing of it is part of the plan: the control plane reads these tables, and set
 import re
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, Field
 
 from reviver.config.models.base import Listed, Said, Section, within
 from reviver.config.models.text import Text, Url, is_url
 from reviver.config.shares import Percent, Rise
-from reviver.config.values import Count, Duration, Flag, refuse, shown
+from reviver.config.values import Count, Duration, Flag, Written, refuse, shown
 
 __all__ = ["AbortOn", "Autopilot", "Gate", "Gates"]
 
 
-class Gate(str):
+class Gate(Written):
     """What has to agree: a URL, or a function as `FILE.py:FUNCTION`, the file relative to the configuration."""
 
     __slots__ = ()
@@ -58,14 +56,6 @@ class Gate(str):
         if re.fullmatch(r"[A-Za-z_][\w./]*", file) and function.isidentifier():
             hint = f"did you mean {shown(file.replace('.', '/'))[1:-1]}.py:{shown(function)[1:-1]}?"
         refuse(f"{shown(value)} is neither a URL nor a function", hint)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.read, serialization=core_schema.to_string_ser_schema())
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"type": "string"}
 
 
 class Gates(Section):

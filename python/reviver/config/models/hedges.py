@@ -3,17 +3,15 @@
 import re
 from typing import Self
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field
 
 from reviver.config.models.base import Section, Wait
-from reviver.config.values import Duration, refuse, shown
+from reviver.config.values import Duration, Written, refuse, shown
 
 __all__ = ["After", "Hedge"]
 
 
-class After(str):
+class After(Written):
     """How long the first try is waited for alone: a duration, or a quantile of the pool's time to the first byte."""
 
     __slots__ = ()
@@ -41,14 +39,6 @@ class After(str):
         if after.milliseconds < 1:
             refuse(f"{shown(value)} is no time", "write a quantile such as p95, or a duration such as 50ms")
         return after
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.read, serialization=core_schema.to_string_ser_schema())
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"type": "string"}
 
 
 class Hedge(Section):
