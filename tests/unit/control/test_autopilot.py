@@ -214,12 +214,14 @@ def test_a_person_has_the_last_word(tmp_path: Path) -> None:
 def test_a_gate_comes_before_each_step(tmp_path: Path) -> None:
     async def work(world: World) -> None:
         assert world.plane.weights == [0, 10_000], "nobody gets it before the first gate has passed"
+        there.go.set()
         await world.until(lambda: world.plane.weights == [1000, 9000])
         for _ in range(60):
             await world.look(100)
             await world.until(lambda: not world.status["asking"])
 
     with hook() as there:
+        there.go.clear()
         world = play(work, World(tmp_path, compiled({**PILOT, "gates": {"before": there.url()}})))
     assert world.plane.set == [0, 1000, 5000, 10_000]
     asked = [(body["split"], body["kind"], body["step"], body["weight"], body["percent"]) for body in there.bodies]
